@@ -1,0 +1,171 @@
+"""Every exception that callsheet raises, with the exit code and HTTP status that it stands for.
+
+Rules of this module: no I/O, no imports from the package. Errors of other libraries are turned into
+these where they enter (`remote`, `local`, `store`, `settings`), so that shells need one `except`.
+Problems of single files are not exceptions: see `model.Problem`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CallsheetError(Exception):
+    """Base of all errors. `str(error)` says what happened and to what; `hint` says what to do next.
+
+    `code` is a stable, machine-readable name; `exit_code` and `http_status` are what a shell answers
+    when the error reaches it.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 3
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    @property
+    def sentence(self) -> str:
+        """Message and hint as one text."""
+        message = str(self)
+        return f"{message}. {self.hint}" if self.hint else message
+
+
+class UsageError(CallsheetError):
+    """The caller asked for something that makes no sense: a wrong option, URL or value."""
+
+    code = "usage"
+    exit_code = 2
+    http_status = 400
+
+
+class ConfigError(UsageError):
+    """`callsheet.toml` or an environment variable is wrong."""
+
+    code = "config"
+
+
+class UnknownActor(UsageError):
+    """No folder, manifest or S3 prefix answers to the name; or more than one does."""
+
+    code = "unknown_actor"
+    http_status = 404
+
+
+class UnknownImage(UsageError):
+    """The actor's manifest records no such image."""
+
+    code = "unknown_image"
+    http_status = 404
+
+
+class TreeError(CallsheetError):
+    """The tree itself cannot be read: nothing can be done."""
+
+    code = "tree"
+
+
+class LossRefused(CallsheetError):
+    """So many recorded images are gone at once that an unmounted disk or a wrong bucket is likelier than a deletion."""
+
+    code = "mass_loss"
+    http_status = 409
+
+
+class LocalError(CallsheetError):
+    """A file or folder on this machine could not be read or written."""
+
+    code = "local"
+    exit_code = 1
+
+
+class ChangingFile(LocalError):
+    """A file was written to while it was being hashed."""
+
+    code = "changing"
+
+
+class ManifestError(CallsheetError):
+    """A manifest (or another of an actor's JSON files) is not what it must be; it is left as it is.
+
+    The message names file and place.
+    """
+
+    code = "manifest"
+    exit_code = 1
+    http_status = 409
+
+
+class Collision(CallsheetError):
+    """A folder's id belongs to a manifest that names another folder, or to two folders at once."""
+
+    code = "collision"
+    exit_code = 1
+    http_status = 409
+
+
+class RemoteError(CallsheetError):
+    """The remote store did not answer as it should: what it holds is unknown.
+
+    `status` is the HTTP status, `s3_code` the S3 error code, where there was one.
+    """
+
+    code = "remote"
+    exit_code = 1
+    http_status = 502
+
+    def __init__(self, message: str, *, hint: str = "", status: int | None = None, s3_code: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.s3_code = s3_code
+
+
+class NoCredentials(RemoteError):
+    """No AWS credentials were found, or they have expired."""
+
+    code = "no_credentials"
+
+
+class Unreachable(RemoteError):
+    """No connection, a connection that broke, or an endpoint that kept failing."""
+
+    code = "unreachable"
+
+
+class AccessDenied(RemoteError):
+    """The store refused: 401 or 403."""
+
+    code = "access_denied"
+
+
+class NoSuchBucket(RemoteError):
+    """The bucket does not exist. Says nothing about whether its objects were ever lost."""
+
+    code = "no_such_bucket"
+
+
+class NoSuchObject(RemoteError):
+    """The store answered, and the object is not there. The one remote error that means absence."""
+
+    code = "no_such_object"
+    http_status = 404
+
+
+class ObjectChanged(RemoteError):
+    """The object is no longer the one that was seen: its ETag differs."""
+
+    code = "object_changed"
+    http_status = 409
+
+
+class BadDigest(RemoteError):
+    """The bytes that arrived are not those that were announced."""
+
+    code = "bad_digest"
+
+
+class BrokenListing(RemoteError):
+    """A listing ended early or made no sense; what was listed before it stands, absence does not follow."""
+
+    code = "broken_listing"

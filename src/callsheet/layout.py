@@ -1,0 +1,217 @@
+"""The only module that knows paths, keys and URLs: where an actor's files lie, and what an S3 URL means.
+
+Rules of this module: text in, text out; nothing is looked up on disk or network. Paths are relative to the
+root, with forward slashes.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import quote, unquote_plus, urlsplit
+
+from callsheet.model import Actor, Location
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".bmp")
+RESPONSE = "response.json"
+PROMPT_METADATA = "prompt_metadata.json"
+OLD_MANIFEST = "manifest.json"
+TRAINING_RESPONSE = "training_response.json"
+MANIFEST_SUFFIX = "_manifest.json"
+
+_MAX_NAME_BYTES = 255
+_LEADING_DIGITS = re.compile(r"\d+", re.ASCII)
+_ACTOR_FORM = re.compile(r"\d+_\S.*", re.ASCII)
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
+# Endpoints: https://docs.aws.amazon.com/general/latest/gr/s3.html (virtual-hosted, path-style, dual-stack, FIPS,
+# accelerate, and the older dashed regions).
+_AWS_HOST = re.compile(
+    r"(?:(?P<bucket>[a-z0-9._-]+)\.)?s3(?:[.-](?:accelerate|fips|dualstack|external-1|[a-z]{2}(?:-[a-z]+)+-\d+))*\.amazonaws\.com(?:\.cn)?",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things are. The fields are the settings of the same names; directories are relative to the root."""
+
+    actors_dir: str = "data/actors"
+    manifests_dir: str = "data/actor_manifests"
+    state_dir: str = "data/.callsheet"
+    bucket: str = "story-boards-assets"
+    prefix: str = "system_actors/training_data"
+    region: str = "us-west-1"
+    other_buckets: tuple[str, ...] = ()
+
+    def folder(self, actor_name: str) -> str:
+        return f"{self.actors_dir}/{actor_name}"
+
+    def training_dir(self, actor_name: str) -> str:
+        return f"{self.actors_dir}/{actor_name}/training_data"
+
+    def image(self, actor_name: str, filename: str) -> str:
+        return f"{self.actors_dir}/{actor_name}/training_data/{filename}"
+
+    def manifest(self, stem: str) -> str:
+        return f"{self.manifests_dir}/{stem}{MANIFEST_SUFFIX}"
+
+    def lock(self, stem: str) -> str:
+        return f"{self.state_dir}/locks/{stem}.lock"
+
+    def hashed_stamp(self, stem: str) -> str:
+        return f"{self.state_dir}/hashed/{stem}"
+
+    def trash(self, run_id: str, path: str) -> str:
+        """Where `path` lies in the trash of a run: below its own relative path, so that it says where it came from."""
+        return f"{self.state_dir}/trash/{run_id}/{path}"
+
+    def key_prefix(self, actor_name: str = "") -> str:
+        """What the keys of an actor's images (or of all actors') start with; ends in a slash unless it is empty."""
+        parts = [part for part in (self.prefix, actor_name) if part]
+        return "".join(f"{part}/" for part in parts)
+
+    def location(self, actor_name: str, filename: str) -> Location:
+        return Location(self.bucket, self.key_prefix(actor_name) + filename)
+
+    def split_key(self, key: str) -> tuple[str, str] | None:
+        """(actor name, filename) of a key below the prefix; None for one that is not directly in an actor's folder."""
+        start = self.key_prefix()
+        if not key.startswith(start):
+            return None
+        actor_name, slash, filename = key[len(start) :].partition("/")
+        return (actor_name, filename) if actor_name and slash and filename and "/" not in filename else None
+
+    def locate(self, url: str) -> Location | None:
+        """Bucket and key of an S3 URL of any form, or None if it is not one.
+
+        A host that is not Amazon's (a MinIO, a proxy) is read path-style if the first segment is one of our
+        buckets. The host itself is never contacted: requests go to the configured endpoint.
+        """
+        if url.startswith("s3://"):
+            bucket, _, key = url[len("s3://") :].partition("/")
+            return _location(bucket, key)
+        try:
+            parts = urlsplit(url)
+            host = (parts.hostname or "").lower()
+        except ValueError:
+            return None
+        if parts.scheme not in ("http", "https") or parts.username is not None:
+            return None
+        path = unquote_plus(parts.path[1:], errors="strict") if _decodable(parts.path) else ""
+        aws = _AWS_HOST.fullmatch(host)
+        if aws and aws["bucket"]:
+            return _location(aws["bucket"], path)
+        bucket, _, key = path.partition("/")
+        ours = bucket == self.bucket or bucket in self.other_buckets
+        return _location(bucket, key) if aws or ours else None
+
+
+def s3_url(location: Location, region: str) -> str:
+    """The canonical URL of an object on AWS, as manifests record it: virtual-hosted, or path-style for a bucket with dots."""
+    key = quote(location.key, safe="/~")
+    if "." in location.bucket:
+        return f"https://s3.{region}.amazonaws.com/{location.bucket}/{key}"
+    return f"https://{location.bucket}.s3.{region}.amazonaws.com/{key}"
+
+
+def endpoint_url(location: Location, endpoint: str) -> str:
+    """The path-style URL of an object at an S3-compatible endpoint."""
+    return f"{endpoint.rstrip('/')}/{location.bucket}/{quote(location.key, safe='/~')}"
+
+
+def without_signature(url: str) -> str:
+    """`url` without query and fragment if it is presigned: a signature expires and is a secret until then."""
+    head, _, query = url.partition("?")
+    presigned = re.search(r"(?i)(^|&)(X-Amz-(Signature|Credential)|AWSAccessKeyId|Signature)=", query)
+    return head if presigned else url
+
+
+def key_filename(location: Location) -> str:
+    """The last segment of a key."""
+    return location.key.rpartition("/")[2]
+
+
+def is_image(filename: str) -> bool:
+    return not filename.startswith(".") and filename.lower().endswith(IMAGE_SUFFIXES)
+
+
+def name_fault(name: str) -> str | None:
+    """Why `name` cannot be a file's or an actor's name in a manifest, or None if it can."""
+    if name in ("", ".", ".."):
+        return "is empty or a relative path"
+    if "/" in name or "\\" in name:
+        return "contains a slash or backslash"
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "is not valid UTF-8"
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        return "contains control characters"
+    if size > _MAX_NAME_BYTES:
+        return f"is longer than {_MAX_NAME_BYTES} bytes"
+    return None
+
+
+def printable(name: str) -> str:
+    """`name` for a terminal or a log: control characters and undecodable bytes are shown as escapes."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in name
+    )
+
+
+def twins(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Groups of names that differ in letter case or Unicode normalisation only, each sorted."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[unicodedata.normalize("NFC", name).casefold()].append(name)
+    return [tuple(sorted(group)) for group in groups.values() if len(group) > 1]
+
+
+def natural_key(name: str) -> tuple[object, ...]:
+    """Sorts `_2` before `_10`; ties are broken by the plain name, so that the order is total."""
+    parts = re.split(r"(\d+)", name, flags=re.ASCII)
+    return (*(int(part) if index % 2 else part for index, part in enumerate(parts)), name)
+
+
+def actor_id(name: str) -> str:
+    """The leading digits of a folder's name, as text; the whole name if it has none."""
+    digits = _LEADING_DIGITS.match(name)
+    return digits.group() if digits else name
+
+
+def has_actor_form(name: str) -> bool:
+    """Whether a folder that exists in S3 only is taken for an actor: digits, an underscore, a name."""
+    return _ACTOR_FORM.fullmatch(name) is not None and name_fault(name) is None
+
+
+def shared_actor(name: str) -> Actor:
+    """The actor whose manifest is named by its id."""
+    return Actor(name, actor_id(name), actor_id(name))
+
+
+def own_actor(name: str) -> Actor:
+    """The actor that has a manifest of its own because its id belongs to another."""
+    return Actor(name, actor_id(name), name)
+
+
+def answers_to(actor: Actor, wanted: str) -> bool:
+    """Whether `wanted` (`0`, `0000` or the full name) means this actor."""
+    if wanted in (actor.name, actor.id):
+        return True
+    return wanted.isascii() and wanted.isdigit() and actor.id.isdigit() and int(wanted) == int(actor.id)
+
+
+def _location(bucket: str, key: str) -> Location | None:
+    return Location(bucket, key) if key and _BUCKET.fullmatch(bucket) else None
+
+
+def _decodable(path: str) -> bool:
+    try:
+        unquote_plus(path, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True
