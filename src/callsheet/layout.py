@@ -76,14 +76,6 @@ class Layout:
     def location(self, actor_name: str, filename: str) -> Location:
         return Location(self.bucket, self.key_prefix(actor_name) + filename)
 
-    def split_key(self, key: str) -> tuple[str, str] | None:
-        """(actor name, filename) of a key below the prefix; None for one that is not directly in an actor's folder."""
-        start = self.key_prefix()
-        if not key.startswith(start):
-            return None
-        actor_name, slash, filename = key[len(start) :].partition("/")
-        return (actor_name, filename) if actor_name and slash and filename and "/" not in filename else None
-
     def locate(self, url: str) -> Location | None:
         """Bucket and key of an S3 URL of any form, or None if it is not one.
 
@@ -134,6 +126,10 @@ def key_filename(location: Location) -> str:
     return location.key.rpartition("/")[2]
 
 
+def is_bucket(name: str) -> bool:
+    return _BUCKET.fullmatch(name) is not None
+
+
 def is_image(filename: str) -> bool:
     return not filename.startswith(".") and filename.lower().endswith(IMAGE_SUFFIXES)
 
@@ -174,7 +170,7 @@ def twins(names: Iterable[str]) -> list[tuple[str, ...]]:
 def natural_key(name: str) -> tuple[object, ...]:
     """Sorts `_2` before `_10`; ties are broken by the plain name, so that the order is total."""
     parts = re.split(r"(\d+)", name, flags=re.ASCII)
-    return (*(int(part) if index % 2 else part for index, part in enumerate(parts)), name)
+    return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
 
 
 def actor_id(name: str) -> str:
@@ -206,7 +202,7 @@ def answers_to(actor: Actor, wanted: str) -> bool:
 
 
 def _location(bucket: str, key: str) -> Location | None:
-    return Location(bucket, key) if key and _BUCKET.fullmatch(bucket) else None
+    return Location(bucket, key) if key and is_bucket(bucket) else None
 
 
 def _decodable(path: str) -> bool:

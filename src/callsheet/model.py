@@ -217,9 +217,34 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Legacy:
-    """What one legacy file says: URLs and prompts by image, and what could not be placed."""
+    """What legacy files say: URLs and prompts by filename, and the URLs that no image could be found for."""
 
     urls: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prompts: Mapping[str, str] = field(default_factory=dict)
     good: frozenset[str] = frozenset()
     unplaced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen of one actor's images in one run, on both sides.
+
+    `local` holds what was seen of each filename; a name that is not in it is absent if `local_complete`, else
+    unknown. `listing` is the actor's default folder in S3, None if it was not looked at. `elsewhere` holds what was seen of
+    other locations; one that is not in it was not looked at.
+    """
+
+    local: Mapping[str, LocalFile | Sight] = field(default_factory=dict)
+    local_complete: bool = True
+    listing: Listing | None = None
+    elsewhere: Mapping[Location, RemoteObject | Sight] = field(default_factory=dict)
+    legacy: Legacy = field(default_factory=Legacy)
+
+    def local_side(self, filename: str) -> LocalFile | Sight:
+        return self.local.get(filename, Sight.ABSENT if self.local_complete else Sight.UNKNOWN)
+
+    def listed_side(self, filename: str) -> RemoteObject | Sight:
+        """The image in the actor's default folder."""
+        if self.listing is None:
+            return Sight.UNKNOWN
+        return self.listing.objects.get(filename, Sight.ABSENT if self.listing.complete else Sight.UNKNOWN)

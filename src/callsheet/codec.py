@@ -1,0 +1,302 @@
+"""Manifest JSON to `Manifest` and back, keeping every key that is not ours, in its place.
+
+Rules of this module: bytes in, values out; no I/O. What is not sound JSON of the right shape is refused with
+the file and the place; nothing is guessed. The format is described in `docs/manifest.md`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import orjson
+
+from callsheet import layout
+from callsheet.errors import ManifestError
+from callsheet.model import Actor, Counts, Entry, Evidence, Manifest, S3Record, Status
+
+_MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+_MIB = 1024 * 1024
+_T = TypeVar("_T")
+
+
+def parse_json(raw: bytes, name: str) -> Any:
+    """The JSON value of `raw`; `name` is the file's, for the error.
+
+    Stricter than `json`: duplicate keys, NaN, lone surrogates, a BOM and absurd nesting are errors. Integers of any
+    size survive.
+    """
+    try:
+        value = orjson.loads(raw)
+        if _canonical(value) == raw:  # as we write it: a duplicate key or a huge integer would not have survived
+            return value
+        return json.loads(raw, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise ManifestError(f"{name} is not sound JSON: {error}", hint=_MEND) from error
+
+
+def dump_json(document: Mapping[str, Any]) -> bytes:
+    """`document` as UTF-8 JSON, indented by two spaces, with a newline at its end."""
+    canonical = _canonical(document)
+    if canonical is None:
+        return (json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return canonical
+
+
+def decode(raw: bytes, name: str) -> Manifest:
+    """The manifest in `raw`. `name` is the file's, for errors: `ManifestError` if anything of ours is not what it must be."""
+    document = parse_json(raw, name)
+    if not isinstance(document, dict):
+        raise _wrong(name, "the document", "an object", document)
+    names = _typed(document, "character_name", str, name)
+    if names is not None and (fault := layout.name_fault(names)):
+        raise ManifestError(f"{name}: character_name {layout.printable(names)!r} {fault}", hint=_MEND)
+    _typed(document, "statistics", dict, name)
+    seen: set[str] = set()
+    return Manifest(
+        names=names,
+        entries=_entries(document, "training_data", name, seen),
+        missing=_entries(document, "training_data_missing", name, seen),
+        updated=_time(document.get("training_data_updated"), strict_in=None),
+        source=document,
+    )
+
+
+def encode(manifest: Manifest, actor: Actor) -> dict[str, Any]:
+    """The JSON document of `manifest`: its source, with our keys replaced where they stand or appended."""
+    document = dict(manifest.source)
+    document.setdefault("character_id", actor.id)
+    document["character_name"] = manifest.names or actor.name
+    document["training_data"] = [_encode_entry(entry) for entry in manifest.entries]
+    document["training_data_updated"] = _stamp(manifest.updated)
+    document["statistics"] = {**(document.get("statistics") or {}), **_statistics(manifest)}
+    if manifest.missing or "training_data_missing" in document:
+        document["training_data_missing"] = [_encode_entry(entry) for entry in manifest.missing]
+    return document
+
+
+def counts(manifest: Manifest) -> Counts:
+    """Images by status."""
+    statuses = [entry.status for entry in manifest.entries]
+    return Counts(
+        synced=statuses.count(Status.SYNCED),
+        local_only=statuses.count(Status.LOCAL_ONLY),
+        s3_only=statuses.count(Status.S3_ONLY),
+        out_of_sync=statuses.count(Status.OUT_OF_SYNC),
+        missing=len(manifest.missing),
+    )
+
+
+def same_but_for_time(manifest: Manifest, actor: Actor) -> bool:
+    """Whether writing `manifest` would change nothing but `training_data_updated` in the document that it came from."""
+    old = manifest.source
+    new = encode(manifest, actor)
+    return old.keys() == new.keys() and all(old[key] == new[key] for key in new if key != "training_data_updated")
+
+
+def size_mib(size_bytes: int | None) -> float | None:
+    """Bytes as MiB with two decimals: the manifest's `size_mb`."""
+    return None if size_bytes is None else round(size_bytes / _MIB, 2)
+
+
+_MEND = "Mend or restore the file, then run sync again; until then this actor is left alone."
+
+
+def _canonical(value: Any) -> bytes | None:
+    """None for what orjson cannot write: integers beyond 64 bits."""
+    try:
+        return orjson.dumps(value, option=_OPTIONS)
+    except orjson.JSONEncodeError:
+        return None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} occurs twice in one object")
+    return result
+
+
+def _wrong(name: str, place: str, wanted: str, value: object) -> ManifestError:
+    return ManifestError(f"{name}: {place} is not {wanted} but {type(value).__name__}", hint=_MEND)
+
+
+_WORDS: Mapping[type, str] = {
+    str: "a string",
+    dict: "an object",
+    list: "an array",
+    int: "an integer",
+    bool: "true or false",
+}
+
+
+def _typed(document: Mapping[str, Any], key: str, wanted: type[_T], name: str, place: str = "") -> _T | None:
+    """`document[key]` if it is of the type, None if it is null or not there."""
+    value = document.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        raise _wrong(name, f"{place}{key}", _WORDS[wanted], value)
+    return value
+
+
+def _entries(document: Mapping[str, Any], key: str, name: str, seen: set[str]) -> tuple[Entry, ...]:
+    rows = _typed(document, key, list, name) or []
+    entries = []
+    for index, row in enumerate(rows):
+        place = f"{key}[{index}]"
+        if not isinstance(row, dict):
+            raise _wrong(name, place, "an object", row)
+        entry = _decode_entry(row, name, f"{place}.")
+        if entry.filename in seen:
+            raise ManifestError(f"{name}: {place} names {entry.filename!r} a second time", hint=_MEND)
+        seen.add(entry.filename)
+        entries.append(entry)
+    return tuple(entries)
+
+
+def _decode_entry(row: dict[str, Any], name: str, place: str) -> Entry:
+    filename = _typed(row, "filename", str, name, place)
+    if filename is None or (fault := layout.name_fault(filename)):
+        reason = "is missing" if filename is None else f"{layout.printable(filename)!r} {fault}"
+        raise ManifestError(f"{name}: {place}filename {reason}", hint=_MEND)
+    alternates = _typed(row, "alternate_s3_urls", list, name, place) or []
+    for url in alternates:
+        if not isinstance(url, str):
+            raise _wrong(name, f"{place}alternate_s3_urls", "an array of strings", url)
+    return Entry(
+        filename=filename,
+        local_path=_typed(row, "local_path", str, name, place) or "",
+        size_bytes=_typed(row, "size_bytes", int, name, place),
+        modified_timestamp=_number(row, "modified_timestamp", name, place),
+        md5_hash=_md5(_typed(row, "md5_hash", str, name, place)),
+        s3_url=_typed(row, "s3_url", str, name, place) or None,
+        status=_member(Status, _typed(row, "status", str, name, place)),
+        good=_typed(row, "good", bool, name, place),
+        prompt=_typed(row, "prompt", str, name, place),
+        evidence=_member(Evidence, _typed(row, "evidence", str, name, place)),
+        checked_at=_time(_typed(row, "checked_at", str, name, place), strict_in=f"{name}: {place}checked_at"),
+        s3=_decode_s3(_typed(row, "s3", dict, name, place), name, f"{place}s3."),
+        synced_md5=_md5(_typed(row, "synced_md5", str, name, place)),
+        expected_md5=_md5(_typed(row, "expected_md5", str, name, place)),
+        alternate_s3_urls=tuple(alternates),
+        source=row,
+    )
+
+
+def _decode_s3(row: dict[str, Any] | None, name: str, place: str) -> S3Record | None:
+    if row is None:
+        return None
+    etag = _typed(row, "etag", str, name, place)
+    size_bytes = _typed(row, "size_bytes", int, name, place)
+    last_modified = _time(_typed(row, "last_modified", str, name, place), strict_in=f"{name}: {place}last_modified")
+    if etag is None or size_bytes is None or last_modified is None:
+        raise ManifestError(f"{name}: {place[:-1]} lacks etag, size_bytes or last_modified", hint=_MEND)
+    return S3Record(etag, size_bytes, last_modified, _md5(_typed(row, "md5", str, name, place)))
+
+
+def _number(row: Mapping[str, Any], key: str, name: str, place: str) -> float | None:
+    value = row.get(key)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(name, f"{place}{key}", "a number", value)
+    try:
+        datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ManifestError(f"{name}: {place}{key} {value!r} is not a time", hint=_MEND) from error
+    return float(value)
+
+
+def _member(kind: type[_T], text: str | None) -> _T | None:
+    """The enum's member, None for a word that it does not know: what it says is then derived anew."""
+    try:
+        return kind(text)  # type: ignore[call-arg]
+    except ValueError:
+        return None
+
+
+def _md5(text: str | None) -> str | None:
+    """`text` if it is an MD5; None for anything else (placeholders occur), which is then unknown."""
+    lowered = (text or "").lower()
+    return lowered if _MD5.fullmatch(lowered) else None
+
+
+def _time(text: object, *, strict_in: str | None) -> datetime | None:
+    """An ISO 8601 time; UTC if it names no zone. What is not one is None, or an error if `strict_in` names its place."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError as error:
+        if strict_in is None:
+            return None
+        raise ManifestError(f"{strict_in} {text!r} is not an ISO 8601 time", hint=_MEND) from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _stamp(moment: datetime | None) -> str | None:
+    """UTC without zone, six decimals."""
+    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+
+
+def _encode_entry(entry: Entry) -> dict[str, Any]:
+    timestamp = entry.modified_timestamp
+    ours: dict[str, Any] = {
+        "filename": entry.filename,
+        "local_path": entry.local_path,
+        "size_bytes": entry.size_bytes,
+        "size_mb": size_mib(entry.size_bytes),
+        "modified_timestamp": timestamp,
+        "modified_date": None if timestamp is None else _stamp(datetime.fromtimestamp(timestamp, UTC)),
+        "md5_hash": entry.md5_hash,
+        "s3_url": entry.s3_url,
+        "status": entry.status and entry.status.value,
+        "good": entry.good,
+        "prompt": entry.prompt,
+        "evidence": entry.evidence and entry.evidence.value,
+        "checked_at": _stamp(entry.checked_at),
+        "s3": entry.s3 and _encode_s3(entry.s3),
+        "synced_md5": entry.synced_md5,
+        "expected_md5": entry.expected_md5,
+        "alternate_s3_urls": list(entry.alternate_s3_urls) or None,
+    }
+    row = dict(entry.source)
+    for key, value in ours.items():
+        if value is None and key in _OMITTED_IF_UNSET:
+            row.pop(key, None)
+        else:
+            row[key] = value
+    return row
+
+
+_OMITTED_IF_UNSET = frozenset({"good", "prompt", "expected_md5", "alternate_s3_urls"})
+
+
+def _encode_s3(record: S3Record) -> dict[str, Any]:
+    return {
+        "etag": record.etag,
+        "md5": record.md5,
+        "size_bytes": record.size_bytes,
+        "last_modified": _stamp(record.last_modified),
+    }
+
+
+def _statistics(manifest: Manifest) -> dict[str, Any]:
+    tally = counts(manifest)
+    size_bytes = sum(entry.size_bytes or 0 for entry in manifest.entries)
+    return {
+        "training_images_count": tally.total,
+        "training_data_size_bytes": size_bytes,
+        "training_data_size_mb": size_mib(size_bytes),
+        "training_synced_count": tally.synced,
+        "training_local_only_count": tally.local_only,
+        "training_s3_only_count": tally.s3_only,
+        "training_out_of_sync_count": tally.out_of_sync,
+    }

@@ -1,0 +1,32 @@
+"""What is wrong with an actor's images as they are recorded: told at every run until it is mended.
+
+Rules of this module: pure, and it reports only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from callsheet import layout
+from callsheet.layout import Layout
+from callsheet.model import Actor, Manifest, Problem
+
+
+def findings(manifest: Manifest, actor: Actor, where: Layout) -> Iterator[Problem]:
+    """Corrupt files, names that differ in case or normalisation only, and URLs that cannot be looked at."""
+    for entry in manifest.entries:
+        if entry.expected_md5 is not None:
+            message = (
+                f"corrupt: its bytes changed while its size and time did not (MD5 {entry.md5_hash}, was {entry.expected_md5}); "
+                "restore it from S3 or a backup, or save it anew if the change was meant"
+            )
+            yield Problem(actor.name, entry.filename, "corrupt", message)
+        if entry.s3_url is not None and where.locate(entry.s3_url) is None:
+            message = f"its URL is not one of S3, so it cannot be checked: {layout.without_signature(entry.s3_url)}"
+            yield Problem(actor.name, entry.filename, "foreign_url", message)
+    for group in layout.twins(entry.filename for entry in manifest.entries):
+        shown = ", ".join(ascii(name) for name in group)
+        message = (
+            f"these names differ in letter case or Unicode form only, which other systems confuse; rename one: {shown}"
+        )
+        yield Problem(actor.name, group[0], "twin_names", message)

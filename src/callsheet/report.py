@@ -1,0 +1,103 @@
+"""What a run found and did, as plain data: for the text report, for `--json`, for callers of the library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
+from typing import Any
+
+from callsheet.model import Actor, Counts, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is. `hashed_bytes` is what was read from disk and hashed so far."""
+
+    actors_done: int
+    actors_total: int
+    images: int
+    hashed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What has changed on disk since an actor's manifest was written; filenames.
+
+    `new` files are not in the manifest (orphans), `gone` ones were recorded here and are not, `touched` ones
+    have another size or mtime.
+    """
+
+    new: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    touched: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ActorReport:
+    """One actor. After a dry run, `manifest_updated` and `response_deleted` say what would have happened."""
+
+    actor: Actor
+    counts: Counts
+    manifest_updated: bool = False
+    response_deleted: bool = False
+    drift: Drift | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A whole run. `problems` names all that it could not do or vouch for; no problems means that all of it is true."""
+
+    verb: str
+    actors: tuple[ActorReport, ...]
+    problems: tuple[Problem, ...]
+    dry_run: bool = False
+
+    @property
+    def counts(self) -> Counts:
+        return reduce(add, (row.counts for row in self.actors), Counts())
+
+    @property
+    def manifests_updated(self) -> int:
+        return sum(row.manifest_updated for row in self.actors)
+
+    @property
+    def response_json_deleted(self) -> int:
+        return sum(row.response_deleted for row in self.actors)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON document of the run: totals, problems, and a row for each actor."""
+        return {
+            "verb": self.verb,
+            "dry_run": self.dry_run,
+            "actors": len(self.actors),
+            **_numbers(self.counts),
+            "manifests_updated": self.manifests_updated,
+            "response_json_deleted": self.response_json_deleted,
+            "problems": [asdict(problem) for problem in self.problems],
+            "by_actor": [_row(row) for row in self.actors],
+        }
+
+
+def distinct(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Each problem once, those of the whole run first, then by actor and file."""
+    return tuple(sorted(dict.fromkeys(problems), key=lambda problem: (problem.actor, problem.filename, problem.code)))
+
+
+def _numbers(counts: Counts) -> dict[str, int]:
+    return {
+        "images": counts.total,
+        "synced": counts.synced,
+        "local_only": counts.local_only,
+        "s3_only": counts.s3_only,
+        "out_of_sync": counts.out_of_sync,
+        "missing": counts.missing,
+    }
+
+
+def _row(row: ActorReport) -> dict[str, Any]:
+    result: dict[str, Any] = {"actor_name": row.actor.name, "actor_id": row.actor.id, **_numbers(row.counts)}
+    if row.drift is None:
+        return {**result, "manifest_updated": row.manifest_updated, "response_json_deleted": row.response_deleted}
+    return {**result, **{key: list(names) for key, names in asdict(row.drift).items()}}
