@@ -1,0 +1,213 @@
+"""This disk: what lies in an actor's folder, writing so that a crash cannot tear, and the trash.
+
+Rules of this module: it speaks of paths and bytes, not of statuses. Every `OSError` ends here, as a `LocalError`
+that names the path or as a fault of a scan. Symlinks that leave the actor's folder are not followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+
+from callsheet import layout
+from callsheet.errors import LocalError, TreeError
+
+_TEMPORARY = ".callsheet-"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An image file, not opened yet."""
+
+    filename: str
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something in a folder that could not be looked at or must not be used. `filename` is empty for the folder itself."""
+
+    filename: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A folder's images. Absence follows only from a `complete` scan; the names of `unknown` are there but unusable."""
+
+    found: tuple[Found, ...] = ()
+    unknown: frozenset[str] = frozenset()
+    faults: tuple[Fault, ...] = ()
+    complete: bool = True
+
+
+def actor_folders(path: str) -> list[str]:
+    """The names of the folders in `path`, hidden ones left out. `TreeError` if it cannot be read."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    except FileNotFoundError as error:
+        hint = "Run from the project's root, or name it: callsheet --root DIR; is the disk mounted?"
+        raise TreeError(f"The actors folder {path} is not there", hint=hint) from error
+    except OSError as error:
+        hint = "Make it a readable folder, then run again."
+        raise TreeError(f"The actors folder {path} cannot be read: {error.strerror}", hint=hint) from error
+
+
+def scan(actor_folder: str, training_dir: str) -> Scan:
+    """The images directly in `training_dir`. Sub-folders, hidden files and other files are not images."""
+    try:
+        if os.path.islink(training_dir) and not _inside(training_dir, actor_folder):
+            return _unreadable("it is a symlink that leaves the actor's folder", training_dir)
+        with os.scandir(training_dir) as entries:
+            return _sorted_out(list(entries), actor_folder)
+    except FileNotFoundError:
+        return Scan()
+    except OSError as error:
+        return _unreadable(error.strerror or str(error), training_dir)
+
+
+def read_bytes(path: str) -> bytes | None:
+    """The whole file, None if it is not there. `LocalError` if it cannot be read or is not a regular file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _failed("read", path, error) from error
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise LocalError(f"{path} is not a regular file", hint="Move it away, then run again.")
+            return file.read()
+        except OSError as error:
+            raise _failed("read", path, error) from error
+
+
+def write_atomically(path: str, data: bytes) -> None:
+    """Put `data` at `path` so that a reader at any instant, after any crash, sees all of the old or all of the new.
+
+    A symlink at `path` stays one: what it points to is replaced. The old file's permissions are kept.
+    """
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    temporary = os.path.join(folder, f"{_TEMPORARY}{secrets.token_hex(4)}.tmp")
+    try:
+        os.makedirs(folder, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                with contextlib.suppress(FileNotFoundError):
+                    os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        _sync_folder(folder)
+    except OSError as error:
+        raise _failed("write", path, error) from error
+
+
+def move(path: str, target: str) -> None:
+    """Move a file durably to a name that nothing has yet. The target's folder is made; it may be on another file system."""
+    try:
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        try:
+            os.rename(path, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            write_atomically(target, read_bytes(path) or b"")
+            os.unlink(path)
+        _sync_folder(os.path.dirname(target))
+        _sync_folder(os.path.dirname(path))
+    except OSError as error:
+        raise _failed(f"move to {target}", path, error) from error
+
+
+def _sync_folder(path: str) -> None:
+    """Make a folder's entries durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sweep_temporaries(folder: str, older_than: float) -> None:
+    """Remove what writers that were killed left behind: our temporary files not touched since `older_than` (epoch seconds)."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(_TEMPORARY) and entry.stat(follow_symlinks=False).st_mtime < older_than:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry.path)
+
+
+def _sorted_out(entries: list[os.DirEntry[str]], actor_folder: str) -> Scan:
+    found: list[Found] = []
+    unknown: list[str] = []
+    faults: list[Fault] = []
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        if not layout.is_image(entry.name):
+            continue
+        if fault := layout.name_fault(entry.name):
+            message = f"the name {fault}, so it cannot be recorded; rename the file"
+            faults.append(Fault(entry.name, "bad_name", message))
+            continue
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                continue
+            if entry.is_symlink() and not _inside(entry.path, actor_folder):
+                message = "the symlink leaves the actor's folder and is not followed; copy the file here"
+                faults.append(Fault(entry.name, "symlink", message))
+            else:
+                status = entry.stat()
+                if stat.S_ISREG(status.st_mode):
+                    found.append(Found(entry.name, status.st_size, status.st_mtime_ns))
+                    continue
+                faults.append(
+                    Fault(entry.name, "not_a_file", "it is named like an image but is no regular file; move it away")
+                )
+        except OSError as error:
+            if error.errno == errno.ENOENT and not entry.is_symlink():
+                continue  # deleted since it was listed
+            faults.append(
+                Fault(entry.name, "unreadable", f"it cannot be looked at ({error.strerror}); mend that, then sync")
+            )
+        unknown.append(entry.name)
+    return Scan(tuple(found), frozenset(unknown), tuple(faults))
+
+
+def _inside(path: str, folder: str) -> bool:
+    real = os.path.realpath(folder)
+    return os.path.commonpath((os.path.realpath(path), real)) == real
+
+
+def _unreadable(reason: str, path: str) -> Scan:
+    message = f"{path} cannot be read: {reason}; what is recorded of its images stands until it can"
+    return Scan(faults=(Fault("", "unreadable", message),), complete=False)
+
+
+def _failed(deed: str, path: str, error: OSError) -> LocalError:
+    hints: dict[int | None, str] = {
+        errno.EACCES: "Check the permissions, then run again.",
+        errno.EPERM: "Check the permissions, then run again.",
+        errno.EROFS: "The file system is read-only: mount it writable, then run again.",
+        errno.ENOSPC: "The disk is full: make room, then run again.",
+        errno.EDQUOT: "The quota is used up: make room, then run again.",
+        errno.ENAMETOOLONG: "Give the actor's folder a shorter name.",
+    }
+    message = f"Cannot {deed} {layout.printable(path)}: {error.strerror or error}"
+    return LocalError(message, hint=hints.get(error.errno, "Mend that, then run again."))

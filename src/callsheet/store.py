@@ -1,0 +1,114 @@
+"""Manifests on disk: load, change under a lock, save; and what must be remembered beside them.
+
+Rules of this module: one permanent lock file per manifest, held for read, change and write, never across network
+I/O. A manifest that cannot be read is never taken for an empty one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+
+from callsheet import codec, local
+from callsheet.errors import LocalError, ManifestError
+from callsheet.layout import MANIFEST_SUFFIX, Layout
+from callsheet.model import Actor, Manifest
+
+_LOCK_TIMEOUT_S = 60.0
+_LOCK_POLL_S = 0.01
+_STALE_S = 3600.0
+
+
+class Store:
+    """The manifests of one tree. Safe to use from many threads and processes on one host."""
+
+    def __init__(self, root: str, where: Layout) -> None:
+        self._root = root
+        self._where = where
+
+    def path(self, stem: str) -> str:
+        return os.path.join(self._root, self._where.manifest(stem))
+
+    def stems(self) -> list[str]:
+        """What comes before `_manifest.json` in the names of all manifests, sorted. Other JSON files are not manifests."""
+        folder = os.path.join(self._root, self._where.manifests_dir)
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            hint = "Make it a readable folder, then run again."
+            raise LocalError(f"The manifests folder {folder} cannot be read: {error.strerror}", hint=hint) from error
+        return sorted(
+            name.removesuffix(MANIFEST_SUFFIX)
+            for name in names
+            if name.endswith(MANIFEST_SUFFIX) and not name.startswith((".", "_"))
+        )
+
+    def load(self, stem: str) -> Manifest | None:
+        """The manifest, None if there is none. `ManifestError` or `LocalError` if there is one that cannot be used."""
+        raw = local.read_bytes(self.path(stem))
+        return None if raw is None else codec.decode(raw, self._where.manifest(stem))
+
+    def update(self, actor: Actor, change: Callable[[Manifest], Manifest], now: datetime) -> tuple[Manifest, bool]:
+        """Apply `change` to the manifest as it is on disk at this moment, and save it if that changed anything.
+
+        Returns the manifest and whether it was written. `change` gets an empty manifest if there is none; it may run
+        long after the caller last looked, and must do no I/O.
+        """
+        with self._locked(actor.stem):
+            changed = change(self.load(actor.stem) or Manifest(None))
+            if codec.same_but_for_time(changed, actor):
+                return changed, False
+            document = codec.encode(replace(changed, updated=now), actor)
+            data = codec.dump_json(document)
+            saved = codec.decode(data, self._where.manifest(actor.stem))
+            if saved.source != document:
+                raise ManifestError(f"{self._where.manifest(actor.stem)} would not read back as it was written")
+            local.write_atomically(self.path(actor.stem), data)
+            return saved, True
+
+    def settled_ns(self, stem: str) -> int:
+        """A time (ns since the epoch) after which every recorded hash of the manifest was taken or confirmed; 0: never."""
+        try:
+            return os.stat(os.path.join(self._root, self._where.hashed_stamp(stem))).st_mtime_ns
+        except OSError:
+            return 0
+
+    def set_settled(self, stem: str, moment_ns: int) -> None:
+        """Remember that all recorded hashes were taken or confirmed after `moment_ns`: the mtime of an empty file."""
+        path = os.path.join(self._root, self._where.hashed_stamp(stem))
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "ab"):
+                os.utime(path, ns=(moment_ns, moment_ns))
+        except OSError as error:
+            hint = "Check that the folder can be written to."
+            raise LocalError(f"Cannot write {path}: {error.strerror}", hint=hint) from error
+
+    def sweep(self, now: datetime) -> None:
+        """Remove what killed writers left behind."""
+        local.sweep_temporaries(os.path.join(self._root, self._where.manifests_dir), now.timestamp() - _STALE_S)
+
+    @contextmanager
+    def _locked(self, stem: str) -> Iterator[None]:
+        from filelock import FileLock, Timeout  # here, for its import costs more than a run that writes nothing
+
+        path = os.path.join(self._root, self._where.lock(stem))
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            lock = FileLock(path, timeout=_LOCK_TIMEOUT_S, poll_interval=_LOCK_POLL_S)
+            lock.acquire()
+        except Timeout as error:
+            hint = "Another run holds it; wait for that to end, then run again."
+            raise LocalError(f"{path} was locked for {_LOCK_TIMEOUT_S:.0f} s", hint=hint) from error
+        except OSError as error:
+            hint = "Check that the folder can be written to."
+            raise LocalError(f"Cannot lock {path}: {error.strerror}", hint=hint) from error
+        try:
+            yield
+        finally:
+            lock.release()
