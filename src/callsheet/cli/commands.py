@@ -1,0 +1,161 @@
+"""The verbs. Each asks the library and prints its report; imports of what a verb needs stay inside it, for start-up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from callsheet import __version__
+
+if TYPE_CHECKING:
+    from callsheet.library import Library
+    from callsheet.report import Report
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _tree_options(command: _F) -> _F:
+    """`--root` and `--remote`, which may stand before or after the verb."""
+    for option in (
+        click.option(
+            "--remote", metavar="URL", help="s3://BUCKET/PREFIX, or file:///DIR with a folder for each bucket."
+        ),
+        click.option("--root", metavar="DIR", help="The project's root, which holds data/.  [default: .]"),
+    ):
+        command = option(command)
+    return command
+
+
+def _with_library(command: Callable[..., int]) -> Callable[..., int]:
+    """Calls a verb with the library of the tree that the options name, as its first argument."""
+
+    @_tree_options
+    @click.pass_context
+    @wraps(command)
+    def run(context: click.Context, /, root: str | None, remote: str | None, **arguments: Any) -> int:
+        from callsheet.settings import open_library
+
+        group_root, group_remote = context.obj
+        return command(open_library(root or group_root, remote=remote or group_remote), **arguments)
+
+    return run
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+_actors_argument = click.argument("actors", metavar="[ACTOR]...", nargs=-1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@_tree_options
+@click.version_option(__version__)
+@click.pass_context
+def callsheet(context: click.Context, root: str | None, remote: str | None) -> None:
+    """Know, prove and mend where every image of a training-data set is: on this disk, in S3, in both, or in both but different.
+
+    One JSON manifest for each actor, in data/actor_manifests, is the truth. ACTOR is a folder's name or its number:
+    0000_european_16_male, 0000 or 0.
+
+    Settings come from options, then CALLSHEET_* variables, then callsheet.toml at the root. AWS credentials, profile and
+    endpoint come from where the AWS tools find them.
+
+    Exit codes: 0 done; 1 done, but with problems, each named; 2 wrong usage; 3 nothing could be done; 130 interrupted.
+    """
+    context.obj = (root, remote)
+
+
+@callsheet.command()
+@_actors_argument
+@click.option("--offline", is_flag=True, help="Do not look at S3: what is recorded of it stands.")
+@click.option("--verify", is_flag=True, help="Hash every file again, and tell those whose bytes changed unnoticed.")
+@click.option("--no-download", is_flag=True, help="Never read an object's bytes to learn its MD5; it stays unchecked.")
+@click.option("--accept-loss", is_flag=True, help="Record that many images are gone, where sync would stop and ask.")
+@click.option("-n", "--dry-run", is_flag=True, help="Look at everything, write nothing, and tell what would change.")
+@_json_option
+@_with_library
+def sync(
+    library: Library,
+    actors: tuple[str, ...],
+    offline: bool,
+    verify: bool,
+    no_download: bool,
+    accept_loss: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Look at disk and S3, and bring the manifests up to date.
+
+    Scans and hashes local images, lists S3 once, compares, and writes what was learnt. A file that has not changed is not
+    read again. URLs, prompts and marks of older response.json and prompt_metadata.json files are taken over; a
+    response.json goes into data/.callsheet/trash once all of its URLs are safe in a manifest. No image is moved,
+    changed or deleted, on either side.
+    """
+    from callsheet.cli.progress import progress_bar
+
+    with progress_bar() as show:
+        report = library.sync(
+            actors,
+            offline=offline,
+            verify=verify,
+            download=not no_download,
+            dry_run=dry_run,
+            accept_loss=accept_loss,
+            on_progress=show,
+        )
+    return _tell(report, as_json=as_json)
+
+
+@callsheet.command()
+@_actors_argument
+@_json_option
+@_with_library
+def status(library: Library, actors: tuple[str, ...], as_json: bool) -> int:
+    """Tell what the manifests say, and what has changed on disk since.
+
+    Answers at once: no network, no hashing, nothing is written.
+    """
+    return _tell(library.status(actors), as_json=as_json)
+
+
+@callsheet.command()
+@click.argument("folder")
+@click.option("--own", is_flag=True, help="It is another actor: give it a manifest of its own, FOLDER_manifest.json.")
+@_with_library
+def adopt(library: Library, folder: str, own: bool) -> int:
+    """Settle a collision: say whose a manifest is.
+
+    Two folders can have one number, and a manifest can name a folder that has been renamed. sync leaves such folders alone
+    and tells them. Without --own, the manifest of FOLDER's number is made to name FOLDER.
+    """
+    actor = library.adopt(folder, own=own)
+    click.echo(f"{library.where.manifest(actor.stem)} now names {actor.name}. Next: callsheet sync {actor.name}")
+    return 0
+
+
+@callsheet.command()
+@click.argument("directory", default="callsheet-demo", metavar="[DIRECTORY]")
+@click.option(
+    "--big", type=click.IntRange(1, 100_000), metavar="N", help="N actors with small pictures, to try out scale."
+)
+def demo(directory: str, big: int | None) -> int:
+    """Make a small made-up data set with every status in it, sync it, and tell what to look at.
+
+    Writes into DIRECTORY [default: callsheet-demo], with a folder as its bucket: no S3, no credentials. A demo that is
+    already there is replaced; any other folder that is not empty is refused.
+    """
+    from callsheet.cli.demo import run_demo
+
+    return run_demo(directory, big)
+
+
+def _tell(report: Report, *, as_json: bool) -> int:
+    """Print a report; the exit code says whether it names problems."""
+    from callsheet.cli import text
+
+    if as_json:
+        text.write_json(report)
+    else:
+        text.write(report)
+    return 1 if report.problems else 0

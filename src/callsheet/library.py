@@ -1,0 +1,143 @@
+"""The facade: everything that a shell (or your own program) can ask of a tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+from callsheet import layout, survey
+from callsheet.errors import Collision, UnknownActor, UnknownImage, UsageError
+from callsheet.layout import Layout
+from callsheet.model import Actor, Entry, Location, Manifest
+from callsheet.remote import Remote
+from callsheet.remote.breaker import Breaker
+from callsheet.report import Progress, Report
+from callsheet.run import Run, SyncOptions, new_run_id
+from callsheet.status import run_status
+from callsheet.store import Store
+from callsheet.sync import OnProgress, run_sync
+
+
+def _silent(_: Progress) -> None:
+    pass
+
+
+class Library:
+    """One tree and its S3 side. Made by `callsheet.open_library`; safe to use from many threads.
+
+    `remote` is called when S3 is first looked at, so that a library that never does needs no credentials.
+    """
+
+    def __init__(self, root: str, where: Layout, remote: Callable[[], Remote], *, workers: int) -> None:
+        self.root = root
+        self.where = where
+        self._open_remote = remote
+        self._workers = workers
+        self._store = Store(root, where)
+
+    @cached_property
+    def remote(self) -> Remote:
+        return self._open_remote()
+
+    def sync(
+        self,
+        actors: Sequence[str] = (),
+        *,
+        offline: bool = False,
+        verify: bool = False,
+        download: bool = True,
+        dry_run: bool = False,
+        accept_loss: bool = False,
+        executor: Executor | None = None,
+        on_progress: OnProgress = _silent,
+    ) -> Report:
+        """Look at both sides of all actors (or of those named: `0`, `0000` or the folder's name) and bring their manifests up to date.
+
+        `offline` does not look at S3; `verify` hashes every file again; without `download`, an object whose content nothing else
+        tells keeps its recorded status; `dry_run` writes nothing; `accept_loss` records even mass disappearance.
+        Jobs run on `executor`, or on threads of our own. Single failures are in the report's problems; raised are
+        `TreeError`, `UnknownActor`, `Collision` (for a named actor) and `LossRefused`.
+        """
+        options = SyncOptions(offline, verify, download, dry_run, accept_loss)
+        now = datetime.now(UTC)
+        remote = None if options.offline else Breaker(self.remote)
+        run = Run(new_run_id(now), self.root, self.where, self._store, remote, self._url, options, now)
+        with self._pool(executor) as pool:
+            return run_sync(run, tuple(actors), pool, on_progress)
+
+    def status(self, actors: Sequence[str] = ()) -> Report:
+        """What the manifests say and what has changed on disk since: no network, no hashing, nothing written."""
+        return run_status(self.root, self.where, self._store, tuple(actors))
+
+    def manifest(self, actor: str) -> Manifest:
+        """One actor's manifest, empty if it has none yet."""
+        found = self._actor(actor)
+        manifest = self._store.load(found.stem)
+        survey.claim(manifest, found)
+        return manifest or Manifest(None)
+
+    def mark(self, actor: str, filename: str, *, good: bool | None = None, prompt: str | None = None) -> Entry:
+        """Set an image's mark or prompt; None leaves it as it is. `UnknownImage` if the manifest records no such image."""
+        found = self._actor(actor)
+
+        def change(manifest: Manifest) -> Manifest:
+            survey.claim(manifest, found)
+            if all(entry.filename != filename for entry in manifest.entries):
+                hint = "A sync records new images."
+                raise UnknownImage(f"{found.name} has no image {layout.printable(filename)!r}", hint=hint)
+            return replace(manifest, entries=tuple(marked(entry) for entry in manifest.entries))
+
+        def marked(entry: Entry) -> Entry:
+            if entry.filename != filename:
+                return entry
+            new_good = entry.good if good is None else good
+            return replace(entry, good=new_good, prompt=entry.prompt if prompt is None else prompt)
+
+        manifest, _ = self._store.update(found, change, datetime.now(UTC))
+        return next(entry for entry in manifest.entries if entry.filename == filename)
+
+    def adopt(self, folder: str, *, own: bool = False) -> Actor:
+        """Settle a collision: make the manifest of the folder's id name this folder (a renamed actor), or, with `own`,
+        give the folder a manifest of its own, `{folder}_manifest.json` (two actors, one number)."""
+        name = folder.rstrip("/").rpartition("/")[2]
+        if fault := layout.name_fault(name):
+            raise UsageError(f"{layout.printable(name)!r} {fault}", hint="Name the actor's folder.")
+        actor = layout.own_actor(name) if own else layout.shared_actor(name)
+        in_s3_only = not os.path.isdir(os.path.join(self.root, self.where.folder(name)))
+        if in_s3_only and not layout.has_actor_form(name):
+            raise UnknownActor(f"There is no folder {self.where.folder(name)}", hint="Name a folder below it, in full.")
+        current = self._store.load(actor.stem)
+        if own and current is not None:
+            survey.claim(current, actor)
+        if not own and current is not None and current.names not in (None, name):
+            self._refuse_theft(current.names or "", name)
+        self._store.update(actor, lambda manifest: replace(manifest, names=name), datetime.now(UTC))
+        return actor
+
+    def _refuse_theft(self, owner: str, name: str) -> None:
+        """A manifest is not taken from a folder that is there: those are two actors."""
+        if os.path.isdir(os.path.join(self.root, self.where.folder(owner))):
+            hint = f"These are two actors: callsheet adopt --own {name}"
+            raise Collision(f"The manifest belongs to the folder {owner}, which is there", hint=hint)
+
+    def _actor(self, wanted: str) -> Actor:
+        return survey.survey(self.root, self.where, self._store).matching((wanted,)).actors[0]
+
+    def _url(self, location: Location) -> str:
+        return self.remote.url(location)
+
+    @contextmanager
+    def _pool(self, executor: Executor | None) -> Iterator[Executor]:
+        if executor is not None:
+            yield executor
+            return
+        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="callsheet")
+        try:
+            yield pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

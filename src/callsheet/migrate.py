@@ -1,0 +1,56 @@
+"""`response.json` goes when, and only when, every URL in it is in a manifest on disk.
+
+extracted → manifest durable → read back, each URL found in it → the file still the one that was read → into the
+trash. At any other point the file stays where it is, and the next run goes on from there.
+"""
+
+from __future__ import annotations
+
+import os
+
+from callsheet import layout, local
+from callsheet.model import Actor, Legacy, Manifest, Problem
+from callsheet.run import Run
+
+
+def response_json(
+    run: Run, actor: Actor, response: tuple[bytes, Legacy] | None, manifest: Manifest
+) -> tuple[bool, tuple[Problem, ...]]:
+    """Whether `response.json` went into the trash (or would have, in a dry run), and why not.
+
+    `response` is its bytes and what they say, as read in this run; `manifest` is what the run made of them.
+    """
+    if response is None:
+        return False, ()
+    raw, said = response
+    if said.unplaced:
+        first = layout.printable(layout.without_signature(said.unplaced[0]))
+        message = f"{len(said.unplaced)} of its URLs name no image in S3 (first: {first[:200]}); mend or remove them, then sync; the file stays"
+        return False, (_problem(actor, "unplaced_url", message),)
+    if not run.options.dry_run:
+        manifest = run.store.load(actor.stem) or Manifest(None)
+    recorded = {run.where.locate(url) for entry in (*manifest.entries, *manifest.missing) for url in entry.urls}
+    lacking = [url for urls in said.urls.values() for url in urls if run.where.locate(url) not in recorded]
+    if lacking:
+        message = f"{len(lacking)} of its URLs could not be recorded yet (first: {lacking[0]}); the file stays"
+        return False, (_problem(actor, "unplaced_url", message),)
+    if run.options.dry_run:
+        return True, ()
+    return _into_trash(run, actor, raw)
+
+
+def _into_trash(run: Run, actor: Actor, raw: bytes) -> tuple[bool, tuple[Problem, ...]]:
+    relative = f"{run.where.training_dir(actor.name)}/{layout.RESPONSE}"
+    path, trash = os.path.join(run.root, relative), os.path.join(run.root, run.where.trash(run.id, relative))
+    changed = (_problem(actor, "changing", "it was written to while it was migrated; the file stays, sync again"),)
+    if local.read_bytes(path) != raw:
+        return False, changed
+    local.move(path, trash)
+    if local.read_bytes(trash) != raw:
+        local.move(trash, path)
+        return False, changed
+    return True, ()
+
+
+def _problem(actor: Actor, code: str, message: str) -> Problem:
+    return Problem(actor.name, layout.RESPONSE, code, message)

@@ -1,0 +1,251 @@
+"""Looking at one actor's images on both sides, as closely as is needed to be sure, and no closer.
+
+Rules of this module: it looks and reports, and decides nothing; `reconcile` says what a sight means. A problem of one file
+never stops the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from callsheet import etag, hashing, layout, legacy, local, reconcile
+from callsheet.errors import (
+    AccessDenied,
+    CallsheetError,
+    LocalError,
+    NoCredentials,
+    NoSuchBucket,
+    NoSuchObject,
+    RemoteError,
+    Unreachable,
+)
+from callsheet.layout import Layout
+from callsheet.model import (
+    Actor,
+    Entry,
+    Evidence,
+    Legacy,
+    Listing,
+    LocalFile,
+    Location,
+    Manifest,
+    Observation,
+    Problem,
+    RemoteObject,
+    Sight,
+)
+from callsheet.remote import Remote
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An observation, what was wrong on the way to it, and how much was read for it."""
+
+    seen: Observation
+    problems: tuple[Problem, ...] = ()
+    hashed_files: int = 0
+    hashed_bytes: int = 0
+    response: tuple[bytes, Legacy] | None = None
+    """`response.json` and what it says, if it is there and could be read."""
+
+
+@dataclass(slots=True)
+class Observer:
+    """Looks at one actor. `remote` is None for a run that does not look at S3; `settled_ns` see `reconcile.trusted_md5`."""
+
+    root: str
+    where: Layout
+    actor: Actor
+    remote: Remote | None
+    settled_ns: int
+    verify: bool = False
+    download: bool = True
+    problems: list[Problem] = field(default_factory=list)
+    hashed: list[hashing.HashedFile] = field(default_factory=list)
+
+    def look(self, manifest: Manifest, listing: Listing | None) -> Sighting:
+        """Everything that one run sees of the actor. `listing` is its default folder in S3, as listed."""
+        files = self._legacy_files()
+        scan = local.scan(self._path(self.where.folder(self.actor.name)), self._path(self._training_dir))
+        for fault in scan.faults:
+            self._problem(fault.filename, fault.code, fault.message)
+        known = {entry.filename: entry for entry in (*manifest.entries, *manifest.missing)}
+        sides = self._local_sides(scan, known)
+        seen = Observation(
+            local=sides,
+            local_complete=scan.complete,
+            listing=listing and self._usable(listing),
+            legacy=legacy.merged({name: said for name, (_, said) in files.items()}),
+        )
+        if self.remote is not None:
+            seen = self._with_elsewhere(manifest, seen, self.remote)
+            seen = self._looked_closer(manifest, seen, self.remote)
+        return Sighting(
+            seen,
+            tuple(self.problems),
+            len(self.hashed),
+            sum(file.size_bytes for file in self.hashed),
+            files.get(layout.RESPONSE),
+        )
+
+    def _path(self, relative: str) -> str:
+        return os.path.join(self.root, relative)
+
+    @property
+    def _training_dir(self) -> str:
+        return self.where.training_dir(self.actor.name)
+
+    def _problem(self, filename: str, code: str, message: str) -> None:
+        self.problems.append(Problem(self.actor.name, layout.printable(filename), code, message))
+
+    def _legacy_files(self) -> dict[str, tuple[bytes, Legacy]]:
+        """The legacy files that are there and can be read, the one whose word counts most first."""
+        files = {}
+        for name in (layout.PROMPT_METADATA, layout.RESPONSE, layout.TRAINING_RESPONSE, layout.OLD_MANIFEST):
+            path = f"{self._training_dir}/{name}"
+            try:
+                raw = local.read_bytes(self._path(path))
+                if raw is not None:
+                    files[name] = (raw, legacy.read(raw, path, self.where))
+            except CallsheetError as error:
+                self._problem(name, error.code, f"{error}; the file stays as it is")
+        return files
+
+    def _local_sides(self, scan: local.Scan, known: dict[str, Entry]) -> dict[str, LocalFile | Sight]:
+        sides: dict[str, LocalFile | Sight] = dict.fromkeys(scan.unknown, Sight.UNKNOWN)
+        to_hash: list[tuple[local.Found, str | None]] = []
+        for found in scan.found:
+            entry = known.get(found.filename)
+            trusted = reconcile.trusted_md5(entry, found.size_bytes, found.mtime_ns, self.settled_ns)
+            if trusted is None or self.verify:
+                to_hash.append((found, trusted))
+            else:
+                expected = reconcile.expected_md5(entry, trusted, trusted)
+                sides[found.filename] = LocalFile(found.filename, found.size_bytes, found.mtime_ns, trusted, expected)
+        paths = [self._path(self.where.image(self.actor.name, found.filename)) for found, _ in to_hash]
+        for (found, trusted), result in zip(to_hash, hashing.hash_files(paths), strict=True):
+            name = found.filename
+            if isinstance(result, LocalError):
+                self._problem(name, result.code, result.sentence)
+                sides[name] = Sight.UNKNOWN
+                continue
+            self.hashed.append(result)
+            touched = (result.size_bytes, result.mtime_ns) != (found.size_bytes, found.mtime_ns)
+            expected = reconcile.expected_md5(known.get(name), result.md5, None if touched else trusted)
+            sides[name] = LocalFile(name, result.size_bytes, result.mtime_ns, result.md5, expected)
+        return sides
+
+    def _usable(self, listing: Listing) -> Listing:
+        """The listing's images whose names can be recorded."""
+        images = {name: item for name, item in listing.objects.items() if layout.is_image(name)}
+        for name in [name for name in images if layout.name_fault(name)]:
+            message = (
+                f"the key's name in S3 {layout.name_fault(name)}, so it cannot be recorded; copy it to another name"
+            )
+            self._problem(name, "bad_name", message)
+            del images[name]
+        return Listing(images, listing.complete)
+
+    def _remembered(self, manifest: Manifest, seen: Observation) -> Iterable[Entry]:
+        return reconcile.remembered(manifest, seen, self.actor, self.where)
+
+    def _with_elsewhere(self, manifest: Manifest, seen: Observation, remote: Remote) -> Observation:
+        """What recorded URLs point to in other buckets and folders: one listing a folder."""
+        folders: dict[tuple[str, str], list[Location]] = {}
+        wanted = reconcile.locations_elsewhere(self._remembered(manifest, seen), self.actor, self.where)
+        for location in sorted(wanted):
+            folders.setdefault((location.bucket, location.key.rpartition("/")[0]), []).append(location)
+        sides: dict[Location, RemoteObject | Sight] = {}
+        for (bucket, _), locations in folders.items():
+            found, error = look_at(remote, bucket, locations)
+            sides.update(found)
+            if error is not None:
+                self._remote_problem(bucket, error)
+        return replace(seen, elsewhere=sides)
+
+    def _looked_closer(self, manifest: Manifest, seen: Observation, remote: Remote) -> Observation:
+        """Where neither the ETag nor the record tells whether both sides are equal, find out."""
+        objects = dict(seen.listing.objects) if seen.listing else {}
+        elsewhere = dict(seen.elsewhere)
+        for known in self._remembered(manifest, seen):
+            side = seen.local_side(known.filename)
+            there = reconcile.remote_side(known, seen, self.actor, self.where, remote.url).seen
+            if not isinstance(side, LocalFile) or not isinstance(there, RemoteObject):
+                continue
+            if not reconcile.needs_look(known, side, there):
+                continue
+            try:
+                closer = self._closer(known, side, there, remote)
+            except (NoCredentials, NoSuchBucket, Unreachable) as error:
+                self._remote_problem(there.location.bucket, error)
+                continue
+            except CallsheetError as error:
+                self._problem(known.filename, error.code, error.sentence)
+                continue
+            if there.location == self.where.location(self.actor.name, known.filename):
+                objects[known.filename] = closer
+            else:
+                elsewhere[there.location] = closer
+        listing = seen.listing and Listing(objects, seen.listing.complete)
+        return replace(seen, listing=listing, elsewhere=elsewhere)
+
+    def _closer(self, known: Entry, side: LocalFile, listed: RemoteObject, remote: Remote) -> RemoteObject:
+        """The object with its MD5, by the cheapest means that tells it; without one if only a download would."""
+        found = remote.head(listed.location)
+        if found.etag_is_md5:
+            return replace(found, md5=found.etag, md5_evidence=Evidence.ETAG)
+        if found.md5 is not None or not reconcile.needs_look(known, side, found):
+            return found
+        path = self._path(self.where.image(self.actor.name, side.filename))
+        for part_size in etag.part_sizes(side.size_bytes, etag.is_multipart(found.etag) or 0):
+            parted = hashing.multipart_etag_of(path, part_size)
+            if parted.etag == found.etag and (parted.size_bytes, parted.mtime_ns) == (side.size_bytes, side.mtime_ns):
+                return replace(found, md5=side.md5, md5_evidence=Evidence.MULTIPART_ETAG)
+        if not self.download:
+            return found
+        digest = hashlib.md5(usedforsecurity=False)
+        for chunk in remote.read(found.location, if_match=found.etag):
+            digest.update(chunk)
+        return replace(found, md5=digest.hexdigest(), md5_evidence=Evidence.CONTENT)
+
+    def _remote_problem(self, bucket: str, error: RemoteError) -> None:
+        """Told once a bucket, not once an actor."""
+        message = f"{error.sentence} Images whose URLs point into {bucket} keep the status that is recorded"
+        self.problems.append(Problem("", "", error.code, message))
+
+
+def look_at(
+    remote: Remote, bucket: str, locations: list[Location]
+) -> tuple[dict[Location, RemoteObject | Sight], RemoteError | None]:
+    """What is at some locations of one folder of a bucket, and why the rest is unknown, if it is.
+
+    One listing; one request each where listing is forbidden.
+    """
+    wanted = set(locations)
+    prefix = os.path.commonprefix([location.key for location in locations])  # noqa: RUF071  of strings: keys have no folders
+    sides: dict[Location, RemoteObject | Sight] = {}
+    try:
+        sides.update((item.location, item) for item in remote.list(bucket, prefix) if item.location in wanted)
+    except AccessDenied:
+        return _one_by_one(remote, locations)
+    except RemoteError as error:
+        return sides, error
+    return {location: sides.get(location, Sight.ABSENT) for location in locations}, None
+
+
+def _one_by_one(
+    remote: Remote, locations: list[Location]
+) -> tuple[dict[Location, RemoteObject | Sight], RemoteError | None]:
+    sides: dict[Location, RemoteObject | Sight] = {}
+    failure = None
+    for location in locations:
+        try:
+            sides[location] = remote.head(location)
+        except NoSuchObject:
+            sides[location] = Sight.ABSENT
+        except RemoteError as error:
+            failure = error
+    return sides, failure

@@ -1,0 +1,44 @@
+"""What all jobs of one run share."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from callsheet.layout import Layout
+from callsheet.model import Location
+from callsheet.remote import Remote
+from callsheet.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class SyncOptions:
+    """`offline`: do not look at S3. `verify`: hash every file again. `download`: read an object whose content nothing else
+    tells. `dry_run`: write nothing. `accept_loss`: record even mass disappearance."""
+
+    offline: bool = False
+    verify: bool = False
+    download: bool = True
+    dry_run: bool = False
+    accept_loss: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What all jobs of one run share. `remote` is None if the run does not look at S3."""
+
+    id: str
+    root: str
+    where: Layout
+    store: Store
+    remote: Remote | None
+    url_for: Callable[[Location], str]
+    options: SyncOptions
+    started: datetime
+
+
+def new_run_id(now: datetime) -> str:
+    """A name for a run that sorts by time."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"

@@ -1,0 +1,155 @@
+"""Where the settings come from: an option over `CALLSHEET_*` over `callsheet.toml` at the root over the default.
+
+AWS credentials, profile and endpoint are not ours: they come from the standard AWS environment and files.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any
+
+from callsheet.errors import ConfigError
+from callsheet.layout import Layout, is_bucket
+from callsheet.library import Library
+from callsheet.remote import Remote, open_remote
+
+FILE = "callsheet.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. `remote` is a URL: `s3://bucket/prefix`, or `file:///folder` for a folder that holds one folder a bucket."""
+
+    root: str
+    where: Layout
+    remote: str
+    anonymous: bool
+    workers: int
+
+
+def open_library(
+    root: str | os.PathLike[str] | None = None,
+    *,
+    remote: str | Remote | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Library:
+    """The library of the tree at `root` (default: `CALLSHEET_ROOT`, then the current directory).
+
+    `remote` is a URL or an opened store; by default what `CALLSHEET_REMOTE` or `callsheet.toml` says. `ConfigError`
+    names the setting that is wrong. Nothing is read but `callsheet.toml`, and no connection is made.
+    """
+    url = remote if isinstance(remote, str) else ""
+    settings = load(root, remote=url, environ=environ)
+
+    def opener() -> Remote:
+        if remote is not None and not isinstance(remote, str):
+            return remote
+        return open_remote(settings.remote, layout=settings.where, anonymous=settings.anonymous)
+
+    return Library(settings.root, settings.where, opener, workers=settings.workers)
+
+
+def load(
+    root: str | os.PathLike[str] | None = None, *, remote: str = "", environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """The settings that are in force for a tree; `remote` is the option, over all else."""
+    folder = os.path.abspath(os.fspath(root) if root else environ.get("CALLSHEET_ROOT") or ".")
+    values = {**_from_file(os.path.join(folder, FILE)), **_from_environment(environ)}
+    if remote:
+        values["remote"] = remote
+    if values.get("remote", "").startswith("s3://"):
+        bucket, _, prefix = values["remote"].removeprefix("s3://").partition("/")
+        values.update(bucket=bucket, prefix=prefix)
+    if "region" not in values and values.get("bucket", Layout().bucket) != Layout().bucket:
+        values["region"] = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or Layout().region
+    where = Layout(**{key: value for key, value in values.items() if key in _LAYOUT_KEYS})
+    _check(where)
+    return Settings(
+        folder,
+        replace(where, prefix=where.prefix.strip("/")),
+        remote=values.get("remote") or f"s3://{where.bucket}/{where.prefix}",
+        anonymous=values.get("anonymous", False),
+        workers=values.get("workers") or min(32, 4 * (os.cpu_count() or 1)),
+    )
+
+
+_LAYOUT_KEYS = frozenset(field.name for field in fields(Layout))
+_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(_LAYOUT_KEYS, str),
+    "other_buckets": list,
+    "remote": str,
+    "anonymous": bool,
+    "workers": int,
+}
+
+
+def _from_file(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="Check its permissions.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not sound TOML: {error}", hint="Mend that line.") from error
+    return {key: _checked(key, value, path) for key, value in document.items()}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values = {}
+    for key, kind in _KINDS.items():
+        name = f"CALLSHEET_{key.upper()}"
+        text = environ.get(name)
+        if text:
+            values[key] = _checked(key, _parsed(name, text, kind), name)
+    return values
+
+
+def _parsed(name: str, text: str, kind: type) -> Any:
+    if kind is bool:
+        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        if text.lower() not in words:
+            raise ConfigError(f"{name} is {text!r}", hint="Set it to 1 or 0.")
+        return words[text.lower()]
+    if kind is int:
+        if not text.isascii() or not text.isdigit():
+            raise ConfigError(f"{name} is {text!r}", hint="Set it to a whole number.")
+        return int(text)
+    return [part for part in text.split(",") if part] if kind is list else text
+
+
+def _checked(key: str, value: Any, source: str) -> Any:
+    """The value, if the key is known and the value of its kind. `source` is the file or variable that says so."""
+    if key not in _KINDS:
+        near = get_close_matches(key, _KINDS, 1)
+        hint = f"Did you mean {near[0]}?" if near else f"Known settings: {', '.join(sorted(_KINDS))}."
+        raise ConfigError(f"{source}: there is no setting {key!r}", hint=hint)
+    kind = _KINDS[key]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ConfigError(f"{source}: {key} is {value!r}", hint=f"It must be {_WORDS[kind]}.")
+    if kind is list:
+        if not all(isinstance(item, str) for item in value):
+            raise ConfigError(f"{source}: {key} is {value!r}", hint=f"It must be {_WORDS[kind]}.")
+        return tuple(value)
+    if key == "workers" and not 1 <= value <= _MAX_WORKERS:
+        raise ConfigError(f"{source}: workers is {value}", hint=f"It must be between 1 and {_MAX_WORKERS}.")
+    return value
+
+
+_WORDS: Mapping[Any, str] = {str: "a string", list: "a list of strings", bool: "true or false", int: "a whole number"}
+_MAX_WORKERS = 256
+
+
+def _check(where: Layout) -> None:
+    for key in ("actors_dir", "manifests_dir", "state_dir"):
+        path = getattr(where, key)
+        if not path or os.path.isabs(path) or ".." in path.split("/"):
+            raise ConfigError(f"{key} is {path!r}", hint="It must be a path below the root.")
+    for bucket in (where.bucket, *where.other_buckets):
+        if not is_bucket(bucket):
+            raise ConfigError(f"{bucket!r} is not a bucket's name", hint="Name it as in s3://my-bucket/prefix.")

@@ -1,0 +1,161 @@
+"""Who is here: which folder, manifest and S3 prefix belong together, and which collide.
+
+A manifest belongs to the folder that it names. A folder whose id is taken by a manifest that names another one, or
+that shares its id with another folder while no manifest says whose it is, collides: it is told, and left as it is
+until `adopt` settles it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from callsheet import layout, local
+from callsheet.errors import CallsheetError, Collision, UnknownActor
+from callsheet.layout import Layout
+from callsheet.model import Actor, Manifest, Problem
+from callsheet.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """The actors that can be worked on, sorted by name, and why others cannot. `taken` are all ids that are spoken for."""
+
+    actors: tuple[Actor, ...]
+    problems: tuple[Problem, ...]
+    folders: frozenset[str]
+    taken: frozenset[str]
+
+    def matching(self, wanted: Iterable[str]) -> Survey:
+        """Only the actors that the user named (`0`, `0000` or the full name); all of them for none.
+
+        `UnknownActor` for a name that nobody answers to, or an id that two answer to; `Collision` for one that collides.
+        """
+        names = [name.rstrip("/").rpartition("/")[2] for name in wanted]
+        if not names:
+            return self
+        chosen = {actor.name: actor for actor in map(self._one, names)}
+        return Survey(tuple(sorted(chosen.values(), key=_by_name)), (), self.folders, self.taken)
+
+    def _one(self, wanted: str) -> Actor:
+        exact = [actor for actor in self.actors if actor.name == wanted]
+        answering = exact or [actor for actor in self.actors if layout.answers_to(actor, wanted)]
+        if len(answering) == 1:
+            return answering[0]
+        if answering:
+            names = ", ".join(actor.name for actor in answering)
+            raise UnknownActor(f"{wanted!r} means more than one actor: {names}", hint="Give the full name.")
+        for problem in self.problems:
+            if wanted in (problem.actor, layout.actor_id(problem.actor)):
+                raise Collision(f"{problem.actor}: {problem.message}")
+        hint = "`callsheet status` lists the actors; one that is only in S3 is found by a sync of all."
+        raise UnknownActor(f"There is no actor {layout.printable(wanted)!r}", hint=hint)
+
+
+def survey(root: str, where: Layout, store: Store) -> Survey:
+    """Look at the actors' folders and the manifests. `TreeError` if the actors folder cannot be read."""
+    found = local.actor_folders(os.path.join(root, where.actors_dir))
+    problems = [_bad_folder(name) for name in found if layout.name_fault(name)]
+    folders = [name for name in found if not layout.name_fault(name)]
+    stems = set(store.stems())
+    actors = [layout.own_actor(name) for name in folders if name in stems]
+    sharing: dict[str, list[str]] = {}
+    for name in folders:
+        if name not in stems:
+            sharing.setdefault(layout.actor_id(name), []).append(name)
+    for number, names in sharing.items():
+        owner, told = _settle(number, names, number in stems, store)
+        actors.extend(owner)
+        problems.extend(told)
+    owned = {actor.name for actor in actors}
+    for stem in sorted(stems - {actor.stem for actor in actors} - sharing.keys()):
+        owner, told = _without_folder(stem, owned, store)
+        actors.extend(owner)
+        problems.extend(told)
+    taken = frozenset(stems | {layout.actor_id(name) for name in folders})
+    return Survey(tuple(sorted(actors, key=_by_name)), tuple(problems), frozenset(found), taken)
+
+
+def claim(manifest: Manifest | None, actor: Actor) -> None:
+    """`Collision` if the manifest names another folder than the actor's."""
+    if manifest is not None and manifest.names not in (None, actor.name):
+        raise Collision(_taken(actor, manifest.names or ""), hint=_adopt(actor.name))
+
+
+def only_in_s3(names: Iterable[str], seen: Survey) -> tuple[list[Actor], list[Problem]]:
+    """The actors among folders that exist in S3 only, and those that collide with an id that is taken."""
+    known = {actor.name for actor in seen.actors} | seen.folders
+    candidates = [name for name in names if layout.has_actor_form(name) and name not in known]
+    ids = [layout.actor_id(name) for name in candidates]
+    actors, problems = [], []
+    for name, number in zip(candidates, ids, strict=True):
+        if number in seen.taken or ids.count(number) > 1:
+            message = f"it is in S3 only, and another actor has the id {number}. {_adopt(name)}"
+            problems.append(Problem(name, "", Collision.code, message))
+        else:
+            actors.append(layout.shared_actor(name))
+    return actors, problems
+
+
+def _settle(number: str, names: list[str], has_manifest: bool, store: Store) -> tuple[list[Actor], list[Problem]]:
+    """Whose the manifest of an id is, among the folders that share the id. A single one is left for `claim` to check."""
+    if len(names) == 1:
+        return [layout.shared_actor(names[0])], []
+    named, problem = _names(number, store) if has_manifest else (None, None)
+    owner = [layout.shared_actor(name) for name in names if name == named]
+    others = [name for name in names if name != named]
+    if problem is not None:
+        return [], [problem]
+    told = []
+    for name in others:
+        rivals = " and ".join(other for other in names if other != name)
+        if owner:
+            message = (
+                f"{_taken(layout.shared_actor(name), named or '')}. Give this one its own: callsheet adopt --own {name}"
+            )
+        elif named:
+            message = f"{_taken(layout.shared_actor(name), named)}. {_adopt(name)}"
+        else:
+            message = f"it shares its id {number} with {rivals}, and no manifest says whose it is. To make it this one's: callsheet adopt {name}"
+        told.append(Problem(name, "", Collision.code, message))
+    return owner, told
+
+
+def _without_folder(stem: str, owned: set[str], store: Store) -> tuple[list[Actor], list[Problem]]:
+    """The actor of a manifest that no folder answers to."""
+    named, problem = _names(stem, store)
+    if problem is not None:
+        return [], [problem]
+    if named is None:
+        message = "its manifest names no folder, and none has its id; set character_name in it, or move it away"
+        return [], [Problem(stem, "", "no_folder", message)]
+    if named in owned:
+        message = f"this manifest names the folder {named}, which already has one; move one of the two away"
+        return [], [Problem(stem, "", Collision.code, message)]
+    return [Actor(named, layout.actor_id(named), stem)], []
+
+
+def _names(stem: str, store: Store) -> tuple[str | None, Problem | None]:
+    try:
+        manifest = store.load(stem)
+    except CallsheetError as error:
+        return None, Problem(stem, "", error.code, error.sentence)
+    return (manifest.names if manifest else None), None
+
+
+def _taken(actor: Actor, named: str) -> str:
+    return f"its id {actor.id} belongs to a manifest that names the folder {named}; neither was touched"
+
+
+def _adopt(name: str) -> str:
+    return f"If it is the same actor under a new name: callsheet adopt {name}; if it is another: callsheet adopt --own {name}"
+
+
+def _bad_folder(name: str) -> Problem:
+    shown = layout.printable(name)
+    return Problem(shown, "", "bad_name", f"the folder's name {layout.name_fault(name)}; rename it")
+
+
+def _by_name(actor: Actor) -> str:
+    return actor.name

@@ -1,0 +1,252 @@
+"""One run of `sync`: survey the tree, list S3 once, look at each actor, write what was learnt.
+
+Rules of this module: it directs; what a sight means is for `reconcile`, how to look for `observe`. Each actor is a job of its own on
+the caller's executor, so that one bad actor never stops the others.
+
+Manifests are written as the actors are done, but for those that would record a loss: they wait until all have been
+looked at and it is known that the losses are not an unmounted disk or a wrong bucket.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, as_completed, wait
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
+from typing import TypeVar
+
+from callsheet import codec, layout, migrate, reconcile, survey
+from callsheet.errors import CallsheetError, LocalError, LossRefused, RemoteError
+from callsheet.findings import findings
+from callsheet.listing import Folders, list_actor, listing_order
+from callsheet.model import Actor, Entry, Listing, Location, Manifest, Problem, Sight
+from callsheet.observe import Observer, Sighting
+from callsheet.reconcile import Losses
+from callsheet.remote import Remote
+from callsheet.report import ActorReport, Progress, Report, distinct
+from callsheet.run import Run
+
+OnProgress = Callable[[Progress], None]
+
+_T = TypeVar("_T")
+_IN_FLIGHT = 64
+_LOSS_FLOOR = 20
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One actor to be looked at. `listing` is its default folder in S3; None: the job lists it, if S3 is looked at."""
+
+    actor: Actor
+    listing: Listing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job that waits because it would record a loss: what it was based on, and what was seen."""
+
+    task: Task
+    before: Manifest | None
+    sighting: Sighting
+    started_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a job came to. `report` is None for an actor that was left alone."""
+
+    report: ActorReport | None
+    problems: tuple[Problem, ...]
+    losses: Losses = field(default_factory=Losses)
+    hashed_bytes: int = 0
+    held: Held | None = None
+
+
+class _Stale(Exception):
+    """Somebody else has recorded what they saw since we looked."""
+
+
+def run_sync(run: Run, wanted: tuple[str, ...], executor: Executor, on_progress: OnProgress) -> Report:
+    """All of it. `LossRefused` if mass disappearance was seen and not accepted: then no loss was recorded."""
+    everyone = survey.survey(run.root, run.where, run.store)
+    chosen = everyone.matching(wanted)
+    problems = list(chosen.problems)
+    if not run.options.dry_run:
+        run.store.sweep(run.started)
+    tasks = _selected(chosen) if wanted or run.remote is None else _listed(run, run.remote, everyone, problems)
+    outcomes: list[Outcome] = []
+    images = hashed_bytes = 0
+    for outcome in _each(executor, _look_and_record, run, tasks):
+        outcomes.append(outcome)
+        images += outcome.report.counts.total if outcome.report else 0
+        hashed_bytes += outcome.hashed_bytes
+        on_progress(Progress(len(outcomes), max(len(chosen.actors), len(outcomes)), images, hashed_bytes))
+    _refuse_mass_loss(run, outcomes)
+    held = [outcome.held for outcome in outcomes if outcome.held]
+    outcomes = [outcome for outcome in outcomes if not outcome.held]
+    outcomes.extend(_each(executor, _record_held, run, iter(held)))
+    problems.extend(problem for outcome in outcomes for problem in outcome.problems)
+    rows = sorted((outcome.report for outcome in outcomes if outcome.report), key=lambda row: row.actor.name)
+    return Report("sync", tuple(rows), distinct(problems), dry_run=run.options.dry_run)
+
+
+def _selected(chosen: survey.Survey) -> Iterator[Task]:
+    return (Task(actor) for actor in chosen.actors)
+
+
+def _listed(run: Run, remote: Remote, everyone: survey.Survey, problems: list[Problem]) -> Iterator[Task]:
+    """Every actor with its part of one listing of the whole prefix: a merge of two sorted streams.
+
+    Folders that exist in S3 only come last. What went wrong is added to `problems`.
+    """
+    waiting = sorted(everyone.actors, key=lambda actor: listing_order(actor.name), reverse=True)
+    strangers: dict[str, Listing] = {}
+    folders = Folders(run.where, remote)
+    for name, listing in folders:
+        while waiting and listing_order(waiting[-1].name) < listing_order(name):
+            yield Task(waiting.pop(), Listing({}, complete=True))
+        if waiting and waiting[-1].name == name:
+            yield Task(waiting.pop(), listing)
+        elif layout.has_actor_form(name):
+            strangers[name] = listing
+    if folders.error is not None:
+        problems.append(_not_listed(run, folders.error))
+    while waiting:
+        yield Task(waiting.pop(), Listing({}, complete=folders.error is None))
+    actors, told = survey.only_in_s3(strangers, everyone)
+    problems.extend(told)
+    for actor in actors:
+        yield Task(actor, strangers[actor.name])
+
+
+def _not_listed(run: Run, error: RemoteError) -> Problem:
+    """Told once a run, whichever actor met it first."""
+    place = Location(run.where.bucket, run.where.key_prefix())
+    message = f"{error.sentence} {place} was not listed to its end: images that were not seen keep the status that is recorded"
+    return Problem("", "", error.code, message)
+
+
+def _look_and_record(run: Run, task: Task) -> Outcome:
+    """The job of one actor. Whatever stops it is a problem in its outcome."""
+    try:
+        return _attempt(run, task)
+    except CallsheetError as error:
+        return Outcome(None, (Problem(task.actor.name, "", error.code, error.sentence),))
+
+
+def _record_held(run: Run, held: Held) -> Outcome:
+    """Record a loss that was held back, now that it is known to be one."""
+    try:
+        return _record(run, held)
+    except _Stale:
+        return _look_and_record(replace(run, options=replace(run.options, accept_loss=True)), Task(held.task.actor))
+    except CallsheetError as error:
+        return Outcome(None, (Problem(held.task.actor.name, "", error.code, error.sentence),))
+
+
+def _attempt(run: Run, task: Task) -> Outcome:
+    """Look and record; if somebody else recorded what they saw in the meantime, look again."""
+    for _ in range(_ATTEMPTS):
+        held, losses = _look(run, task)
+        if (losses.local_gone or losses.remote_gone) and not run.options.accept_loss:
+            return Outcome(None, (), losses, held.sighting.hashed_bytes, held)
+        try:
+            return replace(_record(run, held), losses=losses)
+        except _Stale:
+            task = Task(task.actor)
+    hint = "Wait for the other run to end, then sync again."
+    raise LocalError(f"{run.where.manifest(task.actor.stem)} kept changing while it was worked on", hint=hint)
+
+
+def _look(run: Run, task: Task) -> tuple[Held, Losses]:
+    started_ns = time.time_ns()
+    before = run.store.load(task.actor.stem)
+    survey.claim(before, task.actor)
+    listing, problems = task.listing, list[Problem]()
+    if listing is None and run.remote is not None:
+        listing, error = list_actor(run.where, run.remote, task.actor)
+        if error is not None:
+            problems.append(_not_listed(run, error))
+    observer = Observer(
+        run.root,
+        run.where,
+        task.actor,
+        run.remote,
+        run.store.settled_ns(task.actor.stem),
+        verify=run.options.verify,
+        download=run.options.download,
+        problems=problems,
+    )
+    sighting = observer.look(before or Manifest(None), listing)
+    _, losses = _reconciled(run, task.actor, before, sighting)
+    return Held(task, before, sighting, started_ns), losses
+
+
+def _reconciled(run: Run, actor: Actor, manifest: Manifest | None, sighting: Sighting) -> tuple[Manifest, Losses]:
+    return reconcile.reconcile(manifest or Manifest(None), sighting.seen, actor, run.where, run.url_for, run.started)
+
+
+def _record(run: Run, held: Held) -> Outcome:
+    """Bring the manifest up to what was seen, then migrate. `_Stale` if it rests on another record than is there now."""
+    actor, sighting = held.task.actor, held.sighting
+    manifest, _ = _reconciled(run, actor, held.before, sighting)
+    changed = not codec.same_but_for_time(manifest, actor)
+    if changed and not run.options.dry_run:
+
+        def bring_up(fresh: Manifest) -> Manifest:
+            survey.claim(fresh, actor)
+            if _without_marks(fresh) != _without_marks(held.before or Manifest(None)):
+                raise _Stale
+            return _reconciled(run, actor, fresh, sighting)[0]
+
+        manifest, changed = run.store.update(actor, bring_up, run.started)
+    hashed_all = Sight.UNKNOWN not in sighting.seen.local.values() and sighting.seen.local_complete
+    if sighting.hashed_files and hashed_all and not run.options.dry_run:
+        run.store.set_settled(actor.stem, held.started_ns)
+    deleted, problems = migrate.response_json(run, actor, sighting.response, manifest)
+    report = ActorReport(actor, codec.counts(manifest), changed, deleted)
+    told = (*sighting.problems, *findings(manifest, actor, run.where), *problems)
+    return Outcome(report, told, hashed_bytes=sighting.hashed_bytes)
+
+
+def _without_marks(manifest: Manifest) -> tuple[Entry, ...]:
+    """What runs record, without what users do: a mark that was set since is no reason to look again."""
+    return tuple(replace(entry, good=None, prompt=None) for entry in (*manifest.entries, *manifest.missing))
+
+
+def _refuse_mass_loss(run: Run, outcomes: list[Outcome]) -> None:
+    """More than half, and at least 20, of what was recorded on a side is gone at once: stop."""
+    if run.options.accept_loss:
+        return
+    losses = reduce(add, (outcome.losses for outcome in outcomes), Losses())
+    for side, gone, recorded in (
+        (f"from {os.path.join(run.root, run.where.actors_dir)}", losses.local_gone, losses.local_recorded),
+        ("from S3", losses.remote_gone, losses.remote_recorded),
+    ):
+        if gone >= _LOSS_FLOOR and gone * 2 > recorded:
+            hint = (
+                "Is the disk mounted, the bucket the right one? If they really are gone: callsheet sync --accept-loss"
+            )
+            raise LossRefused(
+                f"{gone} of {recorded} recorded images have vanished {side}; no loss was recorded", hint=hint
+            )
+
+
+def _each(executor: Executor, job: Callable[[Run, _T], Outcome], run: Run, tasks: Iterable[_T]) -> Iterator[Outcome]:
+    """The outcomes of `job` for all tasks, as they come; few are under way at once, for there may be a million."""
+    pending: set[Future[Outcome]] = set()
+    try:
+        for task in tasks:
+            pending.add(executor.submit(job, run, task))
+            if len(pending) >= _IN_FLIGHT:
+                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in finished)
+        for future in as_completed(pending):
+            yield future.result()
+    finally:
+        for future in pending:
+            future.cancel()
