@@ -24,21 +24,24 @@ class Breaker:
         try:
             yield from self._remote.list(bucket, prefix)
         except RemoteError as error:
-            raise self._noted(bucket, error) from error
+            self._note(bucket, error)
+            raise
 
     def head(self, location: Location) -> RemoteObject:
         self._check(location.bucket)
         try:
             return self._remote.head(location)
         except RemoteError as error:
-            raise self._noted(location.bucket, error) from error
+            self._note(location.bucket, error)
+            raise
 
     def read(self, location: Location, *, if_match: str) -> Iterator[bytes]:
         self._check(location.bucket)
         try:
             yield from self._remote.read(location, if_match=if_match)
         except RemoteError as error:
-            raise self._noted(location.bucket, error) from error
+            self._note(location.bucket, error)
+            raise
 
     def put(self, location: Location, body: bytes, *, md5: str) -> RemoteObject:
         return self._remote.put(location, body, md5=md5)
@@ -54,9 +57,8 @@ class Breaker:
         if failure is not None:
             raise failure
 
-    def _noted(self, bucket: str, error: RemoteError) -> RemoteError:
+    def _note(self, bucket: str, error: RemoteError) -> None:
         if isinstance(error, NoCredentials | Unreachable):
             self._failures.setdefault(None, error)
         elif isinstance(error, NoSuchBucket):
             self._failures.setdefault(bucket, error)
-        return error

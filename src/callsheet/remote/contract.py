@@ -21,7 +21,10 @@ class Remote(Protocol):
 
     Every method may raise `NoCredentials`, `AccessDenied`, `NoSuchBucket`, `Unreachable` or another `RemoteError`: then what
     the store holds is unknown. Only `NoSuchObject` means that an object is absent.
-    Failures that pass are retried inside; what is raised is final.
+    Failures that pass are retried inside; what is raised is final. An iterator raises as it is advanced, not before.
+    A key that is empty or not valid UTF-8, and a bucket name that cannot be one, are a `RemoteError`.
+
+    `last_modified` is in whole seconds: a listing and a description of the same object say the same.
     """
 
     def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
@@ -44,7 +47,11 @@ class Remote(Protocol):
         ...
 
     def put(self, location: Location, body: bytes, *, md5: str) -> RemoteObject:
-        """Store `body`, whose MD5 is `md5`, and keep that MD5 with the object. `BadDigest` if they do not agree."""
+        """Store `body`, whose MD5 is `md5`, and keep that MD5 with the object. An object that is there is replaced.
+
+        `BadDigest` if body and MD5 do not agree; `ObjectChanged` if another writer replaced it at once. Returns what
+        `head` says.
+        """
         ...
 
     def delete(self, location: Location) -> None:

@@ -1,0 +1,127 @@
+"""What S3 answers mean: pages of a listing, and an object's headers.
+
+Rules of this module: no I/O; what is not as S3 defines it is an error, never guessed at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import unquote_plus
+from xml.etree import ElementTree
+
+from callsheet.errors import BrokenListing, RemoteError
+from callsheet.layout import printable
+from callsheet.model import Evidence, Location, RemoteObject
+from callsheet.remote.failures import local_name, parse_xml
+from callsheet.remote.names import is_md5, md5_from_base64, shown
+
+MD5_HEADER = "x-amz-meta-md5chksum"
+"""Where we keep an object's MD5, in Base64: rclone's name for it, so that rclone verifies what we wrote."""
+
+_S3CMD_HEADER = "x-amz-meta-s3cmd-attrs"
+_S3CMD_MD5 = re.compile(r"(?:^|/)md5:([0-9a-f]{32})(?:/|$)", re.ASCII)
+_CHECKSUM_HEADER = "x-amz-checksum-md5"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing; `token` asks for the next one and is empty on the last."""
+
+    objects: tuple[RemoteObject, ...]
+    token: str
+
+
+def unquoted(etag: str) -> str:
+    """An ETag without quotes and without the mark of a weak one (RFC 9110, 8.8.3)."""
+    return etag.strip().removeprefix("W/").strip('"')
+
+
+def read_page(body: bytes, bucket: str, prefix: str, after: str) -> Page:
+    """A page of ListObjectsV2 whose keys all come after `after`. Raises `BrokenListing` if it makes no sense."""
+    where = f"The listing of s3://{bucket}/{printable(prefix)}"
+    try:
+        root = parse_xml(body)
+    except ElementTree.ParseError as error:
+        raise BrokenListing(f"{where} is no XML", hint="Check AWS_ENDPOINT_URL_S3: is that an S3 store?") from error
+    if local_name(root) != "ListBucketResult":
+        raise BrokenListing(f"{where} is no listing", hint="Check AWS_ENDPOINT_URL_S3: is that an S3 store?")
+    fields = _fields(root)
+    try:
+        encoded = fields.get("EncodingType") == "url"
+        objects = tuple(_listed(child, bucket, encoded) for child in root if local_name(child) == "Contents")
+        truncated = {"true": True, "false": False}[fields["IsTruncated"]]
+        token = fields["NextContinuationToken"] if truncated else ""
+    except (KeyError, ValueError, OverflowError) as error:
+        raise BrokenListing(f"{where} lacks what a listing must have, or has it in a wrong form") from error
+    _check_keys(objects, prefix, after, where)
+    if truncated and not (token and objects):
+        raise BrokenListing(f"{where} says that it goes on, but not where")
+    return Page(objects, token)
+
+
+def read_head(location: Location, headers: Mapping[str, str]) -> RemoteObject:
+    """The object that the headers of a HEAD or GET describe. Raises `RemoteError` if they do not."""
+    etag = unquoted(headers.get("etag", ""))
+    try:
+        size_bytes = int(headers["content-length"])
+        last_modified = parsedate_to_datetime(headers["last-modified"]).astimezone(UTC)
+    except (KeyError, ValueError) as error:
+        raise RemoteError(f"The store describes {shown(location)} without a size or a time") from error
+    etag_is_md5 = _etag_is_md5(etag, headers)
+    md5 = _recorded_md5(headers)
+    if etag_is_md5 and md5 != etag:
+        md5 = None  # metadata that an overwrite left behind: the ETag is computed from the bytes
+    return RemoteObject(
+        location, size_bytes, etag, last_modified, etag_is_md5, md5, None if md5 is None else Evidence.MD5
+    )
+
+
+def _etag_is_md5(etag: str, headers: Mapping[str, str]) -> bool:
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html (ETag): encryption by KMS or by the customer's key makes it another."""
+    plain = headers.get("x-amz-server-side-encryption", "AES256") == "AES256"
+    return is_md5(etag) and plain and "x-amz-server-side-encryption-customer-algorithm" not in headers
+
+
+def _recorded_md5(headers: Mapping[str, str]) -> str | None:
+    """S3's own checksum, else what the uploader kept in the metadata: ours and rclone's form, then s3cmd's."""
+    # A checksum of checksums ends in "-<parts>" and is not Base64 of 16 bytes.
+    for header in (_CHECKSUM_HEADER, MD5_HEADER):
+        md5 = md5_from_base64(headers.get(header, ""))
+        if md5 is not None:
+            return md5
+    attributes = _S3CMD_MD5.search(headers.get(_S3CMD_HEADER, ""))
+    return attributes[1] if attributes else None
+
+
+def _fields(element: ElementTree.Element) -> dict[str, str]:
+    return {local_name(child): child.text or "" for child in element}
+
+
+def _listed(contents: ElementTree.Element, bucket: str, encoded: bool) -> RemoteObject:
+    fields = _fields(contents)
+    key = unquote_plus(fields["Key"], errors="strict") if encoded else fields["Key"]
+    size_bytes = int(fields["Size"])
+    modified = datetime.fromisoformat(fields["LastModified"])
+    if not key or size_bytes < 0 or modified.tzinfo is None:
+        raise ValueError(key)
+    # Whole seconds, as HEAD gives them: the same object must not look modified from one request to the next.
+    modified = modified.astimezone(UTC).replace(microsecond=0)
+    return RemoteObject(Location(bucket, key), size_bytes, unquoted(fields["ETag"]), modified)
+
+
+def _check_keys(objects: tuple[RemoteObject, ...], prefix: str, after: str, where: str) -> None:
+    for key in _keys(objects):
+        if not key.startswith(prefix):
+            raise BrokenListing(f"{where} has a key that it was not asked for")
+        # Code points sort as their UTF-8 bytes do.
+        if key <= after:
+            raise BrokenListing(f"{where} is not in ascending order, or repeats a key")
+        after = key
+
+
+def _keys(objects: tuple[RemoteObject, ...]) -> Iterator[str]:
+    return (listed.location.key for listed in objects)

@@ -1,0 +1,284 @@
+"""A directory that stands in for S3: it holds one folder per bucket, and in it a file per object (see `paths`)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import stat
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from io import BufferedReader
+
+from callsheet.errors import (
+    AccessDenied,
+    BadDigest,
+    NoSuchBucket,
+    NoSuchObject,
+    ObjectChanged,
+    RemoteError,
+    Unreachable,
+)
+from callsheet.layout import printable, s3_url
+from callsheet.model import Location, RemoteObject
+from callsheet.remote.names import check_bucket, check_location, check_text, shown
+from callsheet.remote.paths import decode_file, decode_folder, encode_folder, encode_key
+
+_CHUNK_BYTES = 1 << 20
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+_PUT_ATTEMPTS = 10
+# `%p` starts no encoded byte, so no key has this name and no listing shows it.
+_TEMPORARY = "%put-"
+
+_Identity = tuple[int, int, int]
+
+
+class DirectoryRemote:
+    """The `Remote` of a local directory. An ETag is the MD5 of the file's bytes, computed when it is asked for.
+
+    Regular files only: symbolic links are neither followed nor listed, and a file whose name `paths` would not have given it
+    is no object. On a file system that folds letter case or Unicode forms, such twins are one object.
+    """
+
+    def __init__(self, path: str, region: str) -> None:
+        """`path` holds the buckets' folders. `region` is the one in URLs, which are those that S3 would have."""
+        self._path = os.path.abspath(path)
+        self._region = region
+        self._lock = threading.Lock()
+        self._md5s: dict[str, tuple[_Identity, str]] = {}
+
+    def __reduce__(self) -> tuple[type[DirectoryRemote], tuple[str, str]]:
+        return DirectoryRemote, (self._path, self._region)
+
+    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
+        task = f"list s3://{bucket}/{printable(prefix)}"
+        check_text(prefix)
+        with _mapped(task):
+            root = self._bucket(bucket, task)
+            *segments, _ = prefix.split("/")
+            folder = os.path.join(root, *map(encode_folder, segments))
+            if os.path.realpath(folder) == folder:
+                for key, path in _walk(folder, prefix[: prefix.rfind("/") + 1], prefix):
+                    listed = self._listed(Location(bucket, key), path)
+                    if listed is not None:
+                        yield listed
+            # A disk that was unmounted meanwhile looks like empty folders.
+            self._bucket(bucket, task)
+
+    def head(self, location: Location) -> RemoteObject:
+        with _mapped(f"look at {shown(location)}"):
+            return self._described(location, self._file(location, "look at"))
+
+    def read(self, location: Location, *, if_match: str) -> Iterator[bytes]:
+        with _mapped(f"read {shown(location)}"), open(self._file(location, "read"), "rb") as file:
+            before, md5 = self._hashed(file)
+            if md5 != if_match:
+                raise _changed(location)
+            file.seek(0)
+            left_bytes = before.st_size
+            while left_bytes and (chunk := file.read(min(_CHUNK_BYTES, left_bytes))):
+                left_bytes -= len(chunk)
+                yield chunk
+            if left_bytes:
+                raise Unreachable(f"Cannot read {shown(location)}: the file ended early", hint="Sync again")
+            if _identity(os.fstat(file.fileno())) != _identity(before):
+                raise _changed(location)
+
+    def put(self, location: Location, body: bytes, *, md5: str) -> RemoteObject:
+        check_location(location)
+        if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
+            raise BadDigest(f"Cannot write {shown(location)}: the bytes are not those that were announced")
+        task = f"write {shown(location)}"
+        with _mapped(task):
+            path = os.path.join(self._bucket(location.bucket, task), encode_key(location.key))
+            status = _publish(path, body)
+            self._remember(path, status, md5)
+            return _object(location, status, md5)
+
+    def delete(self, location: Location) -> None:
+        task = f"delete {shown(location)}"
+        with _mapped(task):
+            root = self._bucket(location.bucket, task)
+            try:
+                path = self._file(location, "delete")
+                os.unlink(path)
+            except (NoSuchObject, FileNotFoundError):
+                return
+            with self._lock:
+                self._md5s.pop(path, None)
+            _remove_empty_folders(os.path.dirname(path), root)
+
+    def url(self, location: Location) -> str:
+        return s3_url(location, self._region)
+
+    def _bucket(self, bucket: str, task: str) -> str:
+        check_bucket(bucket)
+        path = os.path.realpath(os.path.join(self._path, bucket))
+        try:
+            found = stat.S_ISDIR(os.stat(path).st_mode)
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                raise
+            found = False
+        if not found:
+            raise NoSuchBucket(
+                f"Cannot {task}: there is no folder {path}", hint="Create it, or check the bucket's name"
+            )
+        return path
+
+    def _file(self, location: Location, verb: str) -> str:
+        """The object's file, which is there and is one: what a listing would show."""
+        check_location(location)
+        path = os.path.join(self._bucket(location.bucket, f"{verb} {shown(location)}"), encode_key(location.key))
+        try:
+            found = stat.S_ISREG(os.lstat(path).st_mode) and os.path.realpath(path) == path
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                raise
+            found = False
+        if not found:
+            raise NoSuchObject(f"Cannot {verb} {shown(location)}: there is no such object", hint="Sync again")
+        return path
+
+    def _listed(self, location: Location, path: str) -> RemoteObject | None:
+        """None for a file that went away since its folder was read."""
+        try:
+            return self._described(location, path)
+        except FileNotFoundError:
+            return None
+
+    def _described(self, location: Location, path: str) -> RemoteObject:
+        status = os.lstat(path)
+        md5 = self._remembered(path, status)
+        if md5 is None:
+            with open(path, "rb") as file:
+                status, md5 = self._hashed(file)
+        return _object(location, status, md5)
+
+    def _hashed(self, file: BufferedReader) -> tuple[os.stat_result, str]:
+        """Status and MD5 of one and the same open file."""
+        status = os.fstat(file.fileno())
+        md5 = self._remembered(file.name, status)
+        if md5 is None:
+            md5 = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+            self._remember(file.name, status, md5)
+        return status, md5
+
+    def _remembered(self, path: str, status: os.stat_result) -> str | None:
+        with self._lock:
+            identity, md5 = self._md5s.get(path, (None, None))
+        return md5 if identity == _identity(status) else None
+
+    def _remember(self, path: str, status: os.stat_result, md5: str) -> None:
+        with self._lock:
+            self._md5s[path] = (_identity(status), md5)
+
+
+def _object(location: Location, status: os.stat_result, md5: str) -> RemoteObject:
+    modified = datetime.fromtimestamp(status.st_mtime_ns // 1_000_000_000, UTC)
+    return RemoteObject(location, status.st_size, md5, modified, etag_is_md5=True)
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def _changed(location: Location) -> ObjectChanged:
+    return ObjectChanged(f"Cannot read {shown(location)}: the object has changed meanwhile", hint="Sync again")
+
+
+def _walk(folder: str, start: str, prefix: str) -> Iterator[tuple[str, str]]:
+    """(key, file) of what lies below `folder`, whose keys start with `start`, in ascending order of keys."""
+    depths = [iter(_children(folder, start))]
+    while depths:
+        child = next(depths[-1], None)
+        if child is None:
+            depths.pop()
+        elif child[0].startswith(prefix):
+            key, path, is_folder = child
+            if is_folder:
+                depths.append(iter(_children(path, key)))
+            else:
+                yield key, path
+
+
+def _children(folder: str, start: str) -> list[tuple[str, str, bool]]:
+    """(key, path, is a folder) of what is directly in a folder. A folder counts as `name/`, which is how its keys sort."""
+    children: list[tuple[str, str, bool]] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                segment = decode_folder(entry.name) if is_folder else decode_file(entry.name)
+                if segment is not None and (is_folder or entry.is_file(follow_symlinks=False)):
+                    children.append((f"{start}{segment}/" if is_folder else start + segment, entry.path, is_folder))
+    except OSError as error:
+        if error.errno not in _ABSENT:
+            raise
+    return sorted(children)
+
+
+def _publish(path: str, body: bytes) -> os.stat_result:
+    """Write a file so that any reader sees the old one or the new one, also after a crash."""
+    folder = os.path.dirname(path)
+    for attempt in range(_PUT_ATTEMPTS):
+        os.makedirs(folder, exist_ok=True)
+        if os.path.realpath(folder) != folder:
+            raise NotADirectoryError(errno.ENOTDIR, "A symbolic link is in the way", folder)
+        temporary = os.path.join(folder, _TEMPORARY + secrets.token_hex(8))
+        try:
+            with open(temporary, "xb") as file:
+                file.write(body)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(temporary, path)
+                status = os.fstat(file.fileno())
+        except FileNotFoundError:
+            # A deletion nearby took the folder away while it was empty.
+            if attempt == _PUT_ATTEMPTS - 1:
+                raise
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        else:
+            _sync_folder(folder)
+            return status
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _sync_folder(folder: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _remove_empty_folders(folder: str, root: str) -> None:
+    """Remove `folder` and those above it as far as they are empty: S3 has no folders."""
+    while folder != root:
+        try:
+            os.rmdir(folder)
+        except OSError:
+            return
+        folder = os.path.dirname(folder)
+
+
+@contextlib.contextmanager
+def _mapped(task: str) -> Iterator[None]:
+    """Turns what the file system says into an error of ours."""
+    try:
+        yield
+    except PermissionError as error:
+        raise AccessDenied(f"Cannot {task}: permission denied", hint=f"Check the rights on {error.filename}") from error
+    except FileNotFoundError as error:
+        raise NoSuchObject(f"Cannot {task}: the file is gone", hint="Sync again") from error
+    except OSError as error:
+        hint = "Rename the file" if error.errno == errno.ENAMETOOLONG else "Check the disk"
+        raise RemoteError(f"Cannot {task}: {error.strerror or error}", hint=hint) from error

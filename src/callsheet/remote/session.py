@@ -1,0 +1,177 @@
+"""Requests to S3 that are addressed, signed, sent, retried and understood: the one layer that retries."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Generator, Mapping
+from urllib.parse import quote
+
+from callsheet.errors import NoCredentials, RemoteError, Unreachable
+from callsheet.remote.aws import Aws, checked_endpoint
+from callsheet.remote.failures import Refusal, Request, error_for, read_refusal
+from callsheet.remote.transport import (
+    FIRST_READ_TIMEOUT_S,
+    READ_TIMEOUT_S,
+    Again,
+    Answer,
+    Lost,
+    Transport,
+    authority,
+    blocks,
+)
+
+ATTEMPTS = 4
+_BACKOFF_S = 0.4
+_QUICK_BACKOFF_S = 0.05
+_MAX_RETRY_AFTER_S = 20.0
+_MOVED_STATUSES = (301, 307, 400)
+
+
+def pause(seconds: float) -> None:
+    """Wait between two attempts."""
+    time.sleep(seconds)
+
+
+class Session:
+    """Connections, credentials and what was learned of buckets. Safe to use from many threads."""
+
+    def __init__(self, region: str, *, anonymous: bool, endpoint_url: str | None) -> None:
+        """Reads the AWS configuration, asks nobody. Raises `RemoteError` if it cannot be used."""
+        self._region = region
+        self._aws = Aws(endpoint_url, anonymous=anonymous)
+        custom = self._aws.endpoint.custom
+        self.endpoint = checked_endpoint(custom) if custom else None
+        self._transport = Transport(self._aws.endpoint.ca_bundle)
+        self._hosts: dict[str, str] = {}
+        self._regions: dict[str, str] = {}
+        self._met: set[str] = set()
+        self._lock = threading.Lock()
+
+    def send(self, request: Request) -> Answer:
+        """The answer to a request that succeeded (2xx). Raises the `RemoteError` that its failure means, once retrying is over."""
+        return self._retried(request, stream=False)
+
+    def stream(self, request: Request) -> tuple[Mapping[str, str], Generator[bytes]]:
+        """As `send`, with the headers and the body in blocks of at most 1 MiB. The blocks may raise `Lost`."""
+        answer = self._retried(request, stream=True)
+        if answer.stream is None:
+            raise AssertionError("a streamed success holds its stream")
+        return answer.headers, blocks(answer.stream, 1 << 20)
+
+    def lost(self, request: Request, loss: Lost) -> Unreachable:
+        """The error for an exchange that is not tried again."""
+        at = authority(self._address(request, self._region_of(request.bucket))[0])
+        return Unreachable(f"Cannot {request.task}: {loss} (at {at})", hint=loss.hint)
+
+    def _retried(self, request: Request, *, stream: bool) -> Answer:
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                answer = self._located(request, stream=stream)
+            except Lost as loss:
+                if attempt >= ATTEMPTS or not self._worth_retrying(request, loss, attempt):
+                    raise self.lost(request, loss) from loss
+                pause(backoff_s(attempt, _QUICK_BACKOFF_S if loss.again is Again.ONCE else _BACKOFF_S))
+                continue
+            if answer.status < 300:
+                return answer
+            refusal = read_refusal(answer.status, answer.headers, answer.body)
+            if attempt >= ATTEMPTS or not refusal.passing:
+                raise self._refused(request, refusal)
+            pause(_retry_after_s(answer) or backoff_s(attempt))
+
+    def _located(self, request: Request, *, stream: bool) -> Answer:
+        """One exchange; a second one if the first taught us the bucket's region."""
+        tried = self._region_of(request.bucket)
+        answer = self._exchange(request, tried, stream=stream)
+        if answer.status in _MOVED_STATUSES:
+            region = read_refusal(answer.status, answer.headers, answer.body).region
+            if region and region != tried:
+                self._regions[request.bucket] = region
+                return self._exchange(request, region, stream=stream)
+        return answer
+
+    def _exchange(self, request: Request, region: str, *, stream: bool) -> Answer:
+        base, path = self._address(request, region)
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in sorted(request.query))
+        target = f"{path}?{query}" if query else path
+        host = authority(base)
+        headers = {**request.headers, "Host": host, "User-Agent": "callsheet"}
+        if request.body is not None:
+            headers["Content-Length"] = str(len(request.body))
+        signed = self._aws.sign(request.method, base + target, headers, region)
+        answer = self._transport.exchange(
+            request.method,
+            base,
+            target,
+            signed,
+            request.body,
+            read_timeout_s=READ_TIMEOUT_S if host in self._met else FIRST_READ_TIMEOUT_S,
+            stream=stream,
+        )
+        self._met.add(host)
+        return answer
+
+    def _worth_retrying(self, request: Request, loss: Lost, attempt: int) -> bool:
+        if loss.again is Again.ONCE:
+            return attempt == 1
+        return loss.again is Again.YES or (loss.again is Again.IF_ALIVE and self._alive(request))
+
+    def _alive(self, request: Request) -> bool:
+        """Whether the host answers anything at all; if so, it is given more time."""
+        base, _ = self._address(request, self._region_of(request.bucket))
+        host = authority(base)
+        try:
+            self._transport.exchange(
+                "HEAD",
+                base,
+                "/",
+                {"Host": host, "User-Agent": "callsheet"},
+                None,
+                read_timeout_s=FIRST_READ_TIMEOUT_S,
+                stream=False,
+            )
+        except Lost:
+            return False
+        self._met.add(host)
+        return True
+
+    def _refused(self, request: Request, refusal: Refusal) -> RemoteError:
+        error = error_for(request, refusal)
+        if isinstance(error, NoCredentials):
+            self._aws.forget_credentials()
+        return error
+
+    def _region_of(self, bucket: str) -> str:
+        return self._regions.get(bucket, self._region)
+
+    def _address(self, request: Request, region: str) -> tuple[str, str]:
+        """(scheme, host and port; path): virtual-hosted on AWS, path-style at other endpoints and for buckets with dots."""
+        bucket, path = request.bucket, "/" + quote(request.key, safe="/")
+        style = self._aws.endpoint.addressing
+        scheme, _, rest = (self.endpoint or f"https://{self._aws_host(region)}").partition("://")
+        host, slash, start = rest.partition("/")
+        nameable = bucket == bucket.lower() and "_" not in bucket and "." not in bucket
+        if nameable and (style == "virtual" or (style != "path" and self.endpoint is None)):
+            return f"{scheme}://{bucket}.{host}", f"{slash}{start}{path}"
+        return f"{scheme}://{host}", f"{slash}{start}/{bucket}{path if request.key else ''}"
+
+    def _aws_host(self, region: str) -> str:
+        with self._lock:
+            if region not in self._hosts:
+                self._hosts[region] = self._aws.host(region)
+            return self._hosts[region]
+
+
+def backoff_s(attempt: int, base_s: float = _BACKOFF_S) -> float:
+    """How long to pause after a number of attempts: full jitter, so that many threads do not come back at once."""
+    return random.uniform(0, base_s * 2**attempt)  # noqa: S311
+
+
+def _retry_after_s(answer: Answer) -> float:
+    """The pause that the store asks for, bounded; 0 if it asks for none (or names a date, which S3 does not)."""
+    text = answer.headers.get("retry-after", "")
+    return min(float(text), _MAX_RETRY_AFTER_S) if text.isascii() and text.isdigit() else 0.0

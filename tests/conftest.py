@@ -1,0 +1,42 @@
+"""What every test can ask for. Servers are started once for each test process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from factory import Tree
+from servers import Server, ministack, rclone
+
+
+@pytest.fixture(scope="session")
+def ministack_server() -> Iterator[Server]:
+    with ministack() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone_server() -> Iterator[Server]:
+    with rclone() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _aws_environment() -> Iterator[None]:
+    """Credentials that both servers take, and nothing of the user's own configuration."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [*os.environ]:
+            if name.startswith("AWS_") or name.lower().endswith("_proxy"):
+                patch.delenv(name)
+        for name, value in Server("http://127.0.0.1:1").env.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """An empty project with an empty in-memory bucket."""
+    return Tree(tmp_path / "project")

@@ -1,0 +1,39 @@
+"""The stores that the contract's tests run on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from callsheet.remote.directory import DirectoryRemote
+from callsheet.remote.memory import MemoryRemote
+from callsheet.remote.s3 import S3Remote
+from servers import REGION, Server, Store
+
+STORES = ("memory", "directory", "ministack", "rclone")
+
+
+@pytest.fixture(scope="session")
+def open_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Store]:
+    """Opens a store by its name, with a bucket of its own."""
+
+    def opened(name: str) -> Store:
+        bucket = f"bucket-{uuid.uuid4().hex[:12]}"
+        if name == "memory":
+            return Store(name, MemoryRemote([bucket], region=REGION), bucket)
+        if name == "directory":
+            root = tmp_path_factory.mktemp("directory")
+            (root / bucket).mkdir()
+            return Store(name, DirectoryRemote(str(root), REGION), bucket)
+        server: Server = request.getfixturevalue(f"{name}_server")
+        server.make_bucket(bucket)
+        return Store(name, S3Remote(REGION, endpoint_url=server.endpoint), bucket)
+
+    return opened
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, open_store: Callable[[str], Store]) -> Store:
+    return open_store(request.param)
