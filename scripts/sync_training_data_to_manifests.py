@@ -20,7 +20,7 @@ def main() -> None:
     except ImportError:
         if not _VENV_PYTHON.exists() or Path(sys.prefix) == _VENV_PYTHON.parent.parent:
             sys.exit(f"callsheet is not installed. Install it for this Python, or run `make setup` in {_HOME}.")
-        os.execv(_VENV_PYTHON, [str(_VENV_PYTHON), *sys.argv])
+        os.execv(_VENV_PYTHON, [str(_VENV_PYTHON), *sys.argv])  # noqa: S606  no shell is wanted
     callsheet(["sync", *sys.argv[1:]])
 
 

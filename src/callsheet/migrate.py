@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from callsheet import layout, local
+from callsheet.errors import LocalError
 from callsheet.model import Actor, Legacy, Manifest, Problem
 from callsheet.run import Run
 
@@ -40,12 +41,19 @@ def response_json(
 
 
 def _into_trash(run: Run, actor: Actor, raw: bytes) -> tuple[bool, tuple[Problem, ...]]:
+    """Move the file that held `raw`. One that is gone by now was migrated by another run."""
     relative = f"{run.where.training_dir(actor.name)}/{layout.RESPONSE}"
     path, trash = os.path.join(run.root, relative), os.path.join(run.root, run.where.trash(run.id, relative))
     changed = (_problem(actor, "changing", "it was written to while it was migrated; the file stays, sync again"),)
-    if local.read_bytes(path) != raw:
-        return False, changed
-    local.move(path, trash)
+    current = local.read_bytes(path)
+    if current != raw:
+        return False, () if current is None else changed
+    try:
+        local.move(path, trash)
+    except LocalError:
+        if os.path.lexists(path):
+            raise
+        return False, ()
     if local.read_bytes(trash) != raw:
         local.move(trash, path)
         return False, changed
