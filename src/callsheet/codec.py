@@ -24,8 +24,8 @@ _MIB = 1024 * 1024
 _T = TypeVar("_T")
 
 
-def parse_json(raw: bytes, name: str) -> Any:
-    """The JSON value of `raw`; `name` is the file's, for the error.
+def parse_json(raw: bytes, name: str, *, hint: str) -> Any:
+    """The JSON value of `raw`; `name` is the file's, and `hint` what to do with it, for the error.
 
     Stricter than `json`: duplicate keys, NaN, lone surrogates, a BOM and absurd nesting are errors. Integers of any
     size survive.
@@ -36,7 +36,7 @@ def parse_json(raw: bytes, name: str) -> Any:
             return value
         return json.loads(raw, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{name} is not sound JSON: {error}", hint=_MEND) from error
+        raise ManifestError(f"{name} is not sound JSON: {error}", hint=hint) from error
 
 
 def dump_json(document: Mapping[str, Any]) -> bytes:
@@ -49,7 +49,7 @@ def dump_json(document: Mapping[str, Any]) -> bytes:
 
 def decode(raw: bytes, name: str) -> Manifest:
     """The manifest in `raw`. `name` is the file's, for errors: `ManifestError` if anything of ours is not what it must be."""
-    document = parse_json(raw, name)
+    document = parse_json(raw, name, hint=_MEND)
     if not isinstance(document, dict):
         raise _wrong(name, "the document", "an object", document)
     names = _typed(document, "character_name", str, name)
@@ -234,11 +234,11 @@ def _time(text: object, *, strict_in: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(str(text))
-    except ValueError as error:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         if strict_in is None:
             return None
         raise ManifestError(f"{strict_in} {text!r} is not an ISO 8601 time", hint=_MEND) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _stamp(moment: datetime | None) -> str | None:

@@ -20,6 +20,7 @@ from callsheet.model import Legacy
 _URL = re.compile(r"(?:https?|s3)://\S", re.IGNORECASE)
 _URL_LIST = "s3_image_urls"
 _BY_NAME = "images"
+_MEND = "Mend the file, or move it away if nothing in it is needed, then run sync again; it stays as it is."
 
 
 def read(raw: bytes, name: str, where: Layout) -> Legacy:
@@ -27,12 +28,9 @@ def read(raw: bytes, name: str, where: Layout) -> Legacy:
 
     `ManifestError` if it is not a JSON object. A body without URLs (an error's) is sound and says nothing.
     """
-    document = codec.parse_json(raw, name)
+    document = codec.parse_json(raw, name, hint=_MEND)
     if not isinstance(document, dict):
-        raise ManifestError(
-            f"{name}: the document is not an object but {type(document).__name__}",
-            hint="Mend the file, or move it away if nothing in it is needed; it is left as it is.",
-        )
+        raise ManifestError(f"{name}: the document is not an object but {type(document).__name__}", hint=_MEND)
     urls: dict[str, list[str]] = {}
     unplaced: list[str] = []
     for url, filename in _urls(document, None, listed=False):

@@ -73,21 +73,24 @@ def scan(actor_folder: str, training_dir: str) -> Scan:
         return _unreadable(error.strerror or str(error), training_dir)
 
 
-def read_bytes(path: str) -> bytes | None:
-    """The whole file, None if it is not there. `LocalError` if it cannot be read or is not a regular file."""
+def read_bytes(path: str, *, within: str = "") -> bytes | None:
+    """The whole file, None if it is not there.
+
+    `LocalError` if it cannot be read, is not a regular file, or is a symlink that leaves the folder `within`.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if within and os.path.islink(path) and not _inside(path, within):
+            raise LocalError(f"{path} is a symlink that leaves the actor's folder", hint="Put a copy in its place.")
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _no_file(path)
+            return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except IsADirectoryError as error:
+        raise _no_file(path) from error
     except OSError as error:
         raise _failed("read", path, error) from error
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise LocalError(f"{path} is not a regular file", hint="Move it away, then run again.")
-            return file.read()
-        except OSError as error:
-            raise _failed("read", path, error) from error
 
 
 def write_atomically(path: str, data: bytes) -> None:
@@ -148,11 +151,20 @@ def _sync_folder(path: str) -> None:
 
 def sweep_temporaries(folder: str, older_than: float) -> None:
     """Remove what writers that were killed left behind: our temporary files not touched since `older_than` (epoch seconds)."""
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(_TEMPORARY) and entry.stat(follow_symlinks=False).st_mtime < older_than:
-                with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
+                if entry.name.startswith(_TEMPORARY) and entry.stat(follow_symlinks=False).st_mtime < older_than:
                     os.unlink(entry.path)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Opening a FIFO would wait for its writer."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _no_file(path: str) -> LocalError:
+    return LocalError(f"{path} is not a regular file", hint="Move it away, then run again.")
 
 
 def _sorted_out(entries: list[os.DirEntry[str]], actor_folder: str) -> Scan:

@@ -45,15 +45,15 @@ def _into_trash(run: Run, actor: Actor, raw: bytes) -> tuple[bool, tuple[Problem
     relative = f"{run.where.training_dir(actor.name)}/{layout.RESPONSE}"
     path, trash = os.path.join(run.root, relative), os.path.join(run.root, run.where.trash(run.id, relative))
     changed = (_problem(actor, "changing", "it was written to while it was migrated; the file stays, sync again"),)
+    if os.path.islink(path):
+        return False, (_problem(actor, "symlink", "it is a symlink, so it stays; put a copy in its place, then sync"),)
     current = local.read_bytes(path)
     if current != raw:
         return False, () if current is None else changed
     try:
         local.move(path, trash)
-    except LocalError:
-        if os.path.lexists(path):
-            raise
-        return False, ()
+    except LocalError as error:
+        return False, (_problem(actor, error.code, error.sentence),) if os.path.lexists(path) else ()
     if local.read_bytes(trash) != raw:
         local.move(trash, path)
         return False, changed

@@ -99,7 +99,7 @@ class Observer:
         return self.where.training_dir(self.actor.name)
 
     def _problem(self, filename: str, code: str, message: str) -> None:
-        self.problems.append(Problem(self.actor.name, layout.printable(filename), code, message))
+        self.problems.append(Problem(self.actor.name, filename, code, message))
 
     def _legacy_files(self) -> dict[str, tuple[bytes, Legacy]]:
         """The legacy files that are there and can be read, the one whose word counts most first."""
@@ -107,11 +107,11 @@ class Observer:
         for name in (layout.PROMPT_METADATA, layout.RESPONSE, layout.TRAINING_RESPONSE, layout.OLD_MANIFEST):
             path = f"{self._training_dir}/{name}"
             try:
-                raw = local.read_bytes(self._path(path))
+                raw = local.read_bytes(self._path(path), within=self._path(self.where.folder(self.actor.name)))
                 if raw is not None:
                     files[name] = (raw, legacy.read(raw, path, self.where))
             except CallsheetError as error:
-                self._problem(name, error.code, f"{error}; the file stays as it is")
+                self._problem(name, error.code, error.sentence)
         return files
 
     def _local_sides(self, scan: local.Scan, known: dict[str, Entry]) -> dict[str, LocalFile | Sight]:

@@ -8,6 +8,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
+from callsheet.layout import printable
 from callsheet.model import Actor, Counts, Problem
 
 
@@ -81,8 +82,12 @@ class Report:
 
 
 def distinct(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Each problem once, those of the whole run first, then by actor and file."""
-    return tuple(sorted(dict.fromkeys(problems), key=lambda problem: (problem.actor, problem.filename, problem.code)))
+    """Each problem once, those of the whole run first, then by actor and file; control characters shown as escapes."""
+    shown = {
+        Problem(printable(problem.actor), printable(problem.filename), problem.code, printable(problem.message)): None
+        for problem in problems
+    }
+    return tuple(sorted(shown, key=lambda problem: (problem.actor, problem.filename, problem.code)))
 
 
 def _numbers(counts: Counts) -> dict[str, int]:

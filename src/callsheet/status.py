@@ -52,4 +52,4 @@ def drift(manifest: Manifest, scan: local.Scan) -> Drift:
 
 
 def _faults(actor: Actor, scan: local.Scan) -> list[Problem]:
-    return [Problem(actor.name, layout.printable(fault.filename), fault.code, fault.message) for fault in scan.faults]
+    return [Problem(actor.name, fault.filename, fault.code, fault.message) for fault in scan.faults]

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from callsheet import codec, local
-from callsheet.errors import LocalError, ManifestError
+from callsheet.errors import LocalError, ManifestError, TreeError
 from callsheet.layout import MANIFEST_SUFFIX, Layout
 from callsheet.model import Actor, Manifest
 
@@ -33,7 +33,10 @@ class Store:
         return os.path.join(self._root, self._where.manifest(stem))
 
     def stems(self) -> list[str]:
-        """What comes before `_manifest.json` in the names of all manifests, sorted. Other JSON files are not manifests."""
+        """What comes before `_manifest.json` in the names of all manifests, sorted. Other JSON files are not manifests.
+
+        `TreeError` if the folder cannot be read.
+        """
         folder = os.path.join(self._root, self._where.manifests_dir)
         try:
             names = os.listdir(folder)
@@ -41,7 +44,7 @@ class Store:
             return []
         except OSError as error:
             hint = "Make it a readable folder, then run again."
-            raise LocalError(f"The manifests folder {folder} cannot be read: {error.strerror}", hint=hint) from error
+            raise TreeError(f"The manifests folder {folder} cannot be read: {error.strerror}", hint=hint) from error
         return sorted(
             name.removesuffix(MANIFEST_SUFFIX)
             for name in names

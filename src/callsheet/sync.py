@@ -144,8 +144,6 @@ def _record_held(run: Run, held: Held) -> Outcome:
         return _record(run, held)
     except _Stale:
         return _look_and_record(replace(run, options=replace(run.options, accept_loss=True)), Task(held.task.actor))
-    except CallsheetError as error:
-        return Outcome(None, (Problem(held.task.actor.name, "", error.code, error.sentence),))
 
 
 def _attempt(run: Run, task: Task) -> Outcome:
@@ -191,19 +189,28 @@ def _reconciled(run: Run, actor: Actor, manifest: Manifest | None, sighting: Sig
 
 
 def _record(run: Run, held: Held) -> Outcome:
+    """Record what was seen; what keeps that from being written is a problem beside those that were seen."""
+    try:
+        return _bring_up(run, held)
+    except CallsheetError as error:
+        told = Problem(held.task.actor.name, "", error.code, error.sentence)
+        return Outcome(None, (*held.sighting.problems, told), hashed_bytes=held.sighting.hashed_bytes)
+
+
+def _bring_up(run: Run, held: Held) -> Outcome:
     """Bring the manifest up to what was seen, then migrate. `_Stale` if it rests on another record than is there now."""
     actor, sighting = held.task.actor, held.sighting
     manifest, _ = _reconciled(run, actor, held.before, sighting)
     changed = not codec.same_but_for_time(manifest, actor)
     if changed and not run.options.dry_run:
 
-        def bring_up(fresh: Manifest) -> Manifest:
+        def on_top_of(fresh: Manifest) -> Manifest:
             survey.claim(fresh, actor)
             if _without_marks(fresh) != _without_marks(held.before or Manifest(None)):
                 raise _Stale
             return _reconciled(run, actor, fresh, sighting)[0]
 
-        manifest, changed = run.store.update(actor, bring_up, run.started)
+        manifest, changed = run.store.update(actor, on_top_of, run.started)
     hashed_all = Sight.UNKNOWN not in sighting.seen.local.values() and sighting.seen.local_complete
     if sighting.hashed_files and hashed_all and not run.options.dry_run:
         run.store.set_settled(actor.stem, held.started_ns)

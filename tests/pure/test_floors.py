@@ -27,6 +27,7 @@ WITHIN = {
     "legacy": {"layout", "codec"},
     "reconcile": {"layout"},
     "findings": {"layout"},
+    "report": {"layout"},
     "hashing": {"_md5lanes"},
     "store": {"local"},
     "run": set(),

@@ -9,6 +9,7 @@ import click
 
 from callsheet.cli.commands import callsheet
 from callsheet.errors import CallsheetError, UsageError
+from callsheet.layout import printable
 
 __all__ = ["callsheet", "main"]
 
@@ -35,8 +36,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(0)
     except CallsheetError as error:
         if "--json" in given:
-            _as_json(error.code, str(error), error.hint)
-        click.echo(f"callsheet: {error}", err=True)
+            _as_json(error.code, printable(str(error)), error.hint)
+        click.echo(f"callsheet: {printable(str(error))}", err=True)
         if error.hint:
             click.echo(f"  {error.hint}", err=True)
         sys.exit(error.exit_code)

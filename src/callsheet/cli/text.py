@@ -33,8 +33,8 @@ def write_problems(problems: Iterable[Problem]) -> None:
         return
     click.echo(click.style(f"\n⚠️  {_count(len(told), 'problem')}", fg="yellow"), err=True)
     for problem in told:
-        place = "/".join(printable(part) for part in (problem.actor, problem.filename) if part) or "S3"
-        click.echo(f"  {place}: {_one_line(problem.message)}", err=True)
+        place = "/".join(part for part in (problem.actor, problem.filename) if part) or "S3"
+        click.echo(f"  {place}: {problem.message}", err=True)
 
 
 def _sync_lines(report: Report) -> Iterable[str]:
@@ -134,10 +134,6 @@ def _count(number: int, noun: str) -> str:
 
 def _deed(would: str, deed: str) -> str:
     return f"{would}{deed.lower()}" if would else deed
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())
 
 
 def json_string(value: str) -> str:

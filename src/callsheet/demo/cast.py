@@ -43,14 +43,14 @@ CAST: tuple[Role, ...] = (
         disk=range(17),
         bucket=range(12),
         response="full",
-        note="17 images, 12 of them in S3 as well; 5 are on this disk only: push",
+        note="17 images, 12 of them in S3 as well; 5 are on this disk only",
     ),
     Role(
         "0001_african_28_female",
         disk=range(9),
         bucket=range(13),
         response="short",
-        note="4 images are in S3 only: pull",
+        note="4 of its images are in S3 only",
     ),
     Role(
         "0002_east_asian_34_female",
@@ -69,7 +69,7 @@ CAST: tuple[Role, ...] = (
         edited_there=frozenset({5, 8}),
         manifest="synced",
         recorded=range(12),
-        note="3 images differ between disk and S3: _2 was edited here, _5 in S3, _8 on both sides: repair",
+        note="3 images differ between disk and S3: _2 was edited here, _5 in S3, _8 on both sides",
     ),
     Role(
         "0004_latin_american_23_female",
@@ -108,7 +108,7 @@ CAST: tuple[Role, ...] = (
         disk=range(0),
         bucket=range(8),
         base="",
-        note="in S3 only, no folder here: pull brings it",
+        note="in S3 only, with no folder here",
     ),
     Role(
         "0009_african_28_female",
@@ -131,7 +131,7 @@ CAST: tuple[Role, ...] = (
         response="full",
         prompts=True,
         good=frozenset({0, 3, 7}),
-        note="everything in both places: evict can free its disk space",
+        note="everything in both places, and one new picture that no sync has seen yet",
     ),
 )
 
