@@ -81,29 +81,41 @@ class Library:
         survey.claim(manifest, found)
         return manifest or Manifest(None)
 
-    def mark(self, actor: str, filename: str, *, good: bool | None = None, prompt: str | None = None) -> Entry:
-        """Set an image's mark or prompt; None leaves it as it is. `UnknownImage` if the manifest records no such image."""
+    def mark(
+        self, actor: str, *filenames: str, good: bool | None = None, prompt: str | None = None, dry_run: bool = False
+    ) -> tuple[Entry, ...]:
+        """Set the mark or prompt of an actor's images, all at once; None leaves it as it is. Returns the images as they are then.
+
+        `UnknownImage`, with nothing written, if the manifest records one of them not.
+        """
         found = self._actor(actor)
 
         def change(manifest: Manifest) -> Manifest:
             survey.claim(manifest, found)
-            if all(entry.filename != filename for entry in manifest.entries):
-                hint = "A sync records new images."
-                raise UnknownImage(f"{found.name} has no image {layout.printable(filename)!r}", hint=hint)
-            return replace(manifest, entries=tuple(marked(entry) for entry in manifest.entries))
+            unknown = set(filenames) - {entry.filename for entry in manifest.entries}
+            if unknown:
+                shown = ", ".join(sorted(map(layout.printable, unknown)))
+                raise UnknownImage(f"{found.name} has no image {shown}", hint="A sync records new images.")
+            return replace(manifest, entries=tuple(map(marked, manifest.entries)))
 
         def marked(entry: Entry) -> Entry:
-            if entry.filename != filename:
+            if entry.filename not in filenames:
                 return entry
             new_good = entry.good if good is None else good
             return replace(entry, good=new_good, prompt=entry.prompt if prompt is None else prompt)
 
-        manifest, _ = self._store.update(found, change, datetime.now(UTC))
-        return next(entry for entry in manifest.entries if entry.filename == filename)
+        if dry_run:
+            manifest = change(self._store.load(found.stem) or Manifest(None))
+        else:
+            manifest, _ = self._store.update(found, change, datetime.now(UTC))
+        return tuple(entry for entry in manifest.entries if entry.filename in filenames)
 
-    def adopt(self, folder: str, *, own: bool = False) -> Actor:
+    def adopt(self, folder: str, *, own: bool = False, dry_run: bool = False) -> Actor:
         """Settle a collision: make the manifest of the folder's id name this folder (a renamed actor), or, with `own`,
-        give the folder a manifest of its own, `{folder}_manifest.json` (two actors, one number)."""
+        give the folder a manifest of its own, `{folder}_manifest.json` (two actors, one number).
+
+        `Collision` if the manifest belongs to another folder that is there.
+        """
         name = folder.rstrip("/").rpartition("/")[2]
         if fault := layout.name_fault(name):
             raise UsageError(f"{layout.printable(name)!r} {fault}", hint="Name the actor's folder.")
@@ -116,7 +128,8 @@ class Library:
             survey.claim(current, actor)
         if not own and current is not None and current.names not in (None, name):
             self._refuse_theft(current.names or "", name)
-        self._store.update(actor, lambda manifest: replace(manifest, names=name), datetime.now(UTC))
+        if not dry_run:
+            self._store.update(actor, lambda manifest: replace(manifest, names=name), datetime.now(UTC))
         return actor
 
     def _refuse_theft(self, owner: str, name: str) -> None:

@@ -132,9 +132,9 @@ def remembered(manifest: Manifest, seen: Observation, actor: Actor, where: Layou
 def remote_side(known: Entry, seen: Observation, actor: Actor, where: Layout, url_for: UrlFor) -> RemoteSide:
     """The image's side in S3, from every place where it may be: its URL, the default folder, its other URLs."""
     default = where.location(actor.name, known.filename)
-    places: list[tuple[str, Location | None]] = [(url, where.locate(url)) for url in known.urls]
+    places: list[tuple[str | None, Location | None]] = [(url, where.locate(url)) for url in known.urls]
     if all(location != default for _, location in places):
-        places.insert(1 if known.s3_url else 0, (url_for(default), default))
+        places.insert(1 if known.s3_url else 0, (None, default))
     sides = []
     for url, location in places:
         if location == default:
@@ -144,7 +144,7 @@ def remote_side(known: Entry, seen: Observation, actor: Actor, where: Layout, ur
         else:
             side = Sight.UNKNOWN if url == known.s3_url else Sight.ABSENT
         if isinstance(side, RemoteObject):
-            return RemoteSide(side, url, tuple(other for other in known.urls if other != url))
+            return RemoteSide(side, url or url_for(default), tuple(other for other in known.urls if other != url))
         sides.append(side)
     if Sight.UNKNOWN in sides:
         return RemoteSide(Sight.UNKNOWN, known.s3_url, known.alternate_s3_urls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from callsheet import __version__
+from callsheet.errors import UsageError
 
 if TYPE_CHECKING:
     from callsheet.library import Library
@@ -45,6 +47,7 @@ def _with_library(command: Callable[..., int]) -> Callable[..., int]:
 
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
+_dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Write nothing; tell what would change.")
 _actors_argument = click.argument("actors", metavar="[ACTOR]...", nargs=-1)
 
 
@@ -72,7 +75,7 @@ def callsheet(context: click.Context, root: str | None, remote: str | None) -> N
 @click.option("--verify", is_flag=True, help="Hash every file again, and tell those whose bytes changed unnoticed.")
 @click.option("--no-download", is_flag=True, help="Never read an object's bytes to learn its MD5; it stays unchecked.")
 @click.option("--accept-loss", is_flag=True, help="Record that many images are gone, where sync would stop and ask.")
-@click.option("-n", "--dry-run", is_flag=True, help="Look at everything, write nothing, and tell what would change.")
+@_dry_run_option
 @_json_option
 @_with_library
 def sync(
@@ -122,15 +125,61 @@ def status(library: Library, actors: tuple[str, ...], as_json: bool) -> int:
 @callsheet.command()
 @click.argument("folder")
 @click.option("--own", is_flag=True, help="It is another actor: give it a manifest of its own, FOLDER_manifest.json.")
+@_dry_run_option
+@_json_option
 @_with_library
-def adopt(library: Library, folder: str, own: bool) -> int:
+def adopt(library: Library, folder: str, own: bool, dry_run: bool, as_json: bool) -> int:
     """Settle a collision: say whose a manifest is.
 
     Two folders can have one number, and a manifest can name a folder that has been renamed. sync leaves such folders alone
     and tells them. Without --own, the manifest of FOLDER's number is made to name FOLDER.
     """
-    actor = library.adopt(folder, own=own)
-    click.echo(f"{library.where.manifest(actor.stem)} now names {actor.name}. Next: callsheet sync {actor.name}")
+    actor = library.adopt(folder, own=own, dry_run=dry_run)
+    path = library.where.manifest(actor.stem)
+    if as_json:
+        _print_json(
+            {"verb": "adopt", "dry_run": dry_run, "actor_name": actor.name, "actor_id": actor.id, "manifest": path}
+        )
+    elif dry_run:
+        click.echo(f"{path} would name {actor.name}; nothing was written")
+    else:
+        click.echo(f"{path} now names {actor.name}. Next: callsheet sync {actor.name}")
+    return 0
+
+
+@callsheet.command()
+@click.argument("actor")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--good/--not-good", default=None, help="Mark as good for training, or take the mark away.")
+@click.option("--prompt", metavar="TEXT", help="Set the prompt.")
+@_dry_run_option
+@_json_option
+@_with_library
+def mark(
+    library: Library,
+    actor: str,
+    files: tuple[str, ...],
+    good: bool | None,
+    prompt: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Set images' good mark or prompt, in the manifest.
+
+    FILE is an image's name. All of them are marked, or, if the manifest records one of them not, none.
+    """
+    if good is None and prompt is None:
+        raise UsageError("There is nothing to set", hint="Give --good, --not-good or --prompt TEXT.")
+    images = library.mark(actor, *files, good=good, prompt=prompt, dry_run=dry_run)
+    if as_json:
+        rows = [{"filename": image.filename, "good": bool(image.good), "prompt": image.prompt} for image in images]
+        _print_json({"verb": "mark", "dry_run": dry_run, "images": rows})
+        return 0
+    for image in images:
+        prompted = f", prompt: {image.prompt}" if image.prompt else ""
+        click.echo(f"{image.filename}: {'good' if image.good else 'not marked good'}{prompted}")
+    if dry_run:
+        click.echo("Nothing was written: this was a dry run.")
     return 0
 
 
@@ -155,7 +204,11 @@ def _tell(report: Report, *, as_json: bool) -> int:
     from callsheet.cli import text
 
     if as_json:
-        text.write_json(report)
+        _print_json(report.as_dict())
     else:
         text.write(report)
     return 1 if report.problems else 0
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))

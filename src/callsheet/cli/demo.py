@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import click
@@ -28,7 +29,7 @@ def run_demo(directory: str, big: int | None) -> int:
     tree = write_demo(root, open_remote(url, layout=where), where, actors=big)
     with open(os.path.join(root, FILE), "w", encoding="utf-8") as file:
         file.write(
-            f"# The demo's bucket is a folder. With S3 it would be s3://bucket/prefix.\nremote = {text.json_string(url)}\n"
+            f"# The demo's bucket is a folder. With S3 it would be s3://bucket/prefix.\nremote = {json.dumps(url)}\n"
         )
     with progress_bar() as show:
         report = open_library(root).sync(on_progress=show)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 import click
@@ -12,11 +11,6 @@ from callsheet.model import Counts, Problem
 from callsheet.report import ActorReport, Drift, Report
 
 _RULE = "=" * 80
-
-
-def write_json(report: Report) -> None:
-    """The whole report as one JSON document on stdout."""
-    click.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
 
 
 def write(report: Report) -> None:
@@ -134,8 +128,3 @@ def _count(number: int, noun: str) -> str:
 
 def _deed(would: str, deed: str) -> str:
     return f"{would}{deed.lower()}" if would else deed
-
-
-def json_string(value: str) -> str:
-    """`value` quoted, as JSON and TOML write it."""
-    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,101 @@
+"""The documentation names every command, option, setting, code and key, and none that is not there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+from callsheet import errors
+from callsheet.cli import callsheet
+from callsheet.codec import encode
+from callsheet.layout import Layout, shared_actor
+from callsheet.model import Entry, Evidence, Manifest, Status
+from callsheet.settings import Settings
+
+HOME = Path(__file__).parents[2]
+README = (HOME / "README.md").read_text(encoding="utf-8")
+DOCS = {path.name: path.read_text(encoding="utf-8") for path in (HOME / "docs").rglob("*.md")}
+SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in (HOME / "src").rglob("*.py"))
+COMMANDS = sorted(callsheet.commands)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_readme_and_has_help(name: str) -> None:
+    assert f"`callsheet {name}" in README
+    command = callsheet.commands[name]
+    assert command.help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.name}"
+
+
+def test_no_command_is_documented_that_is_not_there() -> None:
+    told = {
+        match for text in (README, *DOCS.values()) for match in re.findall(r"`callsheet (?:--\S+ \S+ )*([a-z]+)", text)
+    }
+    assert told <= set(COMMANDS)
+
+
+def test_no_option_is_documented_that_is_not_there() -> None:
+    options = {
+        name
+        for command in (callsheet, *callsheet.commands.values())
+        for parameter in command.params
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    }
+    told = {match for text in (README, *DOCS.values()) for match in re.findall(r"callsheet[^\n`]* (--[a-z-]+)", text)}
+    assert told <= options | {"--help"}
+
+
+def test_every_setting_is_documented_with_its_variable() -> None:
+    names = {field.name for kind in (Settings, Layout) for field in fields(kind)} - {"where", "root"}
+    table = DOCS["settings.md"]
+    assert set(re.findall(r"^\| `([a-z_0-9]+)` \|", table, re.MULTILINE)) == names
+    assert {name.lower() for name in re.findall(r"`CALLSHEET_([A-Z_]+)`", table)} == names | {"root"}
+
+
+def test_every_problem_code_is_documented() -> None:
+    classes = [
+        kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.CallsheetError)
+    ]
+    problems = {kind.code for kind in classes if kind.exit_code == 1 and "code" in vars(kind)}
+    literal = set(re.findall(r'(?:Problem|Fault|_problem)\([^()\n]*"([a-z_]+)",', SOURCE)) | set(
+        re.findall(r'"", "([a-z_]+)", message', SOURCE)
+    )
+    documented = set(re.findall(r"^\| `([a-z_0-9]+)` \|", DOCS["exit-codes.md"], re.MULTILINE))
+    assert problems | literal <= documented
+
+
+def test_every_key_of_a_manifest_is_documented() -> None:
+    full = Entry("a.png", "p", good=True, prompt="x", expected_md5="a" * 32, alternate_s3_urls=("u",))
+    document = encode(Manifest("0000_x", (full,), (full,)), shared_actor("0000_x"))
+    for key in (*document, *document["statistics"], *document["training_data"][0]):
+        assert f"`{key}`" in DOCS["manifest.md"], key
+    for value in (*Status, *Evidence):
+        assert f"`{value.value}`" in DOCS["manifest.md"]
+
+
+def test_every_link_leads_somewhere() -> None:
+    for path in (HOME / "README.md", *(HOME / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_the_version_is_one() -> None:
+    import callsheet as package
+
+    project = (HOME / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{package.__version__}"' in project
+    assert f"## {package.__version__}" in (HOME / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_decision_is_numbered_and_says_what_was_decided() -> None:
+    records = sorted((HOME / "docs" / "decisions").glob("*.md"))
+    assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
+    assert all("**Decision.**" in path.read_text(encoding="utf-8") for path in records)
