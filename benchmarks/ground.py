@@ -1,0 +1,109 @@
+"""What the benchmarks run on: a tree of images, made once, and the same images in a bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from callsheet.layout import Layout
+from servers import Server, tool
+
+IMAGE_BYTES = 320 * 1024
+WHERE = Layout()
+_MADE_AT_S = 1_760_000_000  # long before any run: a fresh mtime would make callsheet hash the file again
+
+
+@dataclass(frozen=True)
+class Ground:
+    """One tree. `md5s` are those of the bytes as they were made, by `actor/filename`."""
+
+    folder: str
+    actors: int
+    md5s: Mapping[str, str]
+
+    @property
+    def images(self) -> int:
+        return len(self.md5s)
+
+    @property
+    def root(self) -> str:
+        """callsheet's tree: images in `data/actors/{actor}/training_data/`."""
+        return os.path.join(self.folder, "tree")
+
+    @property
+    def flat(self) -> str:
+        """The same files once more, as hard links, in `{actor}/` as in the bucket: rclone compares equal paths."""
+        return os.path.join(self.folder, "flat")
+
+    def forget(self) -> None:
+        """Remove all that callsheet has ever recorded of the tree."""
+        for path in (WHERE.manifests_dir, WHERE.state_dir):
+            shutil.rmtree(os.path.join(self.root, path), ignore_errors=True)
+
+
+def make(bench_dir: str, actors: int, images: int) -> Ground:
+    """The tree of that size, from the last time if it was made whole."""
+    folder = os.path.join(bench_dir, f"{actors}x{images}")
+    sums = os.path.join(folder, "md5s.json")
+    if os.path.exists(sums):
+        with open(sums, encoding="utf-8") as file:
+            return Ground(folder, actors, json.load(file))
+    say(f"Making {images:,} images of {IMAGE_BYTES // 1024} KB in {folder} …")
+    shutil.rmtree(folder, ignore_errors=True)
+    ground = Ground(folder, actors, {})
+    source = random.Random(0)
+    md5s = {}
+    for number in range(images):
+        actor = f"{number % actors:04}_bench"
+        filename = f"{number % actors:04}_bench_{number // actors}.jpg"
+        data = source.randbytes(IMAGE_BYTES)
+        path = os.path.join(ground.root, WHERE.image(actor, filename))
+        link = os.path.join(ground.flat, actor, filename)
+        for needed in (path, link):
+            os.makedirs(os.path.dirname(needed), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(data)
+        os.utime(path, (_MADE_AT_S, _MADE_AT_S))
+        os.link(path, link)
+        md5s[f"{actor}/{filename}"] = hashlib.md5(data).hexdigest()
+    with open(sums, "w", encoding="utf-8") as file:
+        json.dump(md5s, file)
+    return Ground(folder, actors, md5s)
+
+
+def environment(server: Server, home: str) -> dict[str, str]:
+    """All that a measured process sees of the environment. rclone's remote is `bench:`; no configuration file is read."""
+    return server.env | {
+        "PATH": os.defpath,
+        "HOME": home,
+        "LANG": "C.UTF-8",
+        "RCLONE_CONFIG": os.devnull,
+        "RCLONE_CONFIG_BENCH_TYPE": "s3",
+        "RCLONE_CONFIG_BENCH_PROVIDER": "Other",
+        "RCLONE_CONFIG_BENCH_ENDPOINT": server.endpoint,
+        "RCLONE_CONFIG_BENCH_ENV_AUTH": "true",
+        "RCLONE_CONFIG_BENCH_REGION": server.env["AWS_DEFAULT_REGION"],
+    }
+
+
+def upload(ground: Ground, server: Server, env: Mapping[str, str]) -> str:
+    """Put all images into the server's bucket. Returns rclone's name of the folder that the actors' folders are in."""
+    bucket = server.make_bucket(WHERE.bucket)
+    place = f"bench:{bucket}/{WHERE.prefix}"
+    say(f"Uploading {ground.images:,} images …")
+    command = [tool("rclone"), "copy", ground.flat, place, "--transfers", "8", "--s3-no-check-bucket"]
+    done = subprocess.run(command, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"The images could not be uploaded:\n{done.stderr}")
+    return place
+
+
+def say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
