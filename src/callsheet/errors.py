@@ -27,9 +27,10 @@ class CallsheetError(Exception):
 
     @property
     def sentence(self) -> str:
-        """Message and hint as one text."""
-        message = str(self)
-        return f"{message}. {self.hint}" if self.hint else message
+        """Message and hint as one text of whole sentences."""
+        return " ".join(
+            part if part.endswith((".", "?", "!")) else f"{part}." for part in (str(self), self.hint) if part
+        )
 
 
 class UsageError(CallsheetError):

@@ -25,8 +25,4 @@ def findings(manifest: Manifest, actor: Actor, where: Layout) -> Iterator[Proble
             message = f"its URL is not one of S3, so it cannot be checked: {layout.without_signature(entry.s3_url)}"
             yield Problem(actor.name, entry.filename, "foreign_url", message)
     for group in layout.twins(entry.filename for entry in manifest.entries):
-        shown = ", ".join(ascii(name) for name in group)
-        message = (
-            f"these names differ in letter case or Unicode form only, which other systems confuse; rename one: {shown}"
-        )
-        yield Problem(actor.name, group[0], "twin_names", message)
+        yield Problem(actor.name, group[0], "twin_names", layout.twins_told(group))

@@ -11,6 +11,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from callsheet.model import Actor, Location
@@ -82,23 +83,27 @@ class Layout:
         A host that is not Amazon's (a MinIO, a proxy) is read path-style if the first segment is one of our
         buckets. The host itself is never contacted: requests go to the configured endpoint.
         """
-        if url.startswith("s3://"):
-            bucket, _, key = url[len("s3://") :].partition("/")
-            return _location(bucket, key)
-        try:
-            parts = urlsplit(url)
-            host = (parts.hostname or "").lower()
-        except ValueError:
-            return None
-        if parts.scheme not in ("http", "https") or parts.username is not None:
-            return None
-        path = unquote_plus(parts.path[1:], errors="strict") if _decodable(parts.path) else ""
-        aws = _AWS_HOST.fullmatch(host)
-        if aws and aws["bucket"]:
-            return _location(aws["bucket"], path)
-        bucket, _, key = path.partition("/")
-        ours = bucket == self.bucket or bucket in self.other_buckets
-        return _location(bucket, key) if aws or ours else None
+        return _locate(url, self.bucket, self.other_buckets)
+
+
+@lru_cache(maxsize=1024)  # a URL is asked for several times while its actor is worked on, then not again
+def _locate(url: str, bucket: str, other_buckets: tuple[str, ...]) -> Location | None:
+    if url.startswith("s3://"):
+        named, _, key = url[len("s3://") :].partition("/")
+        return _location(named, key)
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").lower()
+        path = unquote_plus(parts.path[1:], errors="strict")
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or parts.username is not None:
+        return None
+    aws = _AWS_HOST.fullmatch(host)
+    if aws and aws["bucket"]:
+        return _location(aws["bucket"], path)
+    named, _, key = path.partition("/")
+    return _location(named, key) if aws or named == bucket or named in other_buckets else None
 
 
 def s3_url(location: Location, region: str) -> str:
@@ -167,6 +172,12 @@ def twins(names: Iterable[str]) -> list[tuple[str, ...]]:
     return [tuple(sorted(group)) for group in groups.values() if len(group) > 1]
 
 
+def twins_told(group: Iterable[str]) -> str:
+    """What is wrong with twins, in ASCII, so that they can be told apart."""
+    shown = ", ".join(map(ascii, group))
+    return f"these names differ in letter case or Unicode form only, which other systems confuse; rename one: {shown}"
+
+
 def natural_key(name: str) -> tuple[object, ...]:
     """Sorts `_2` before `_10`; ties are broken by the plain name, so that the order is total."""
     parts = re.split(r"(\d+)", name, flags=re.ASCII)
@@ -203,11 +214,3 @@ def answers_to(actor: Actor, wanted: str) -> bool:
 
 def _location(bucket: str, key: str) -> Location | None:
     return Location(bucket, key) if key and is_bucket(bucket) else None
-
-
-def _decodable(path: str) -> bool:
-    try:
-        unquote_plus(path, errors="strict")
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
 
 from callsheet import layout, survey
 from callsheet.errors import Collision, UnknownActor, UnknownImage, UsageError
 from callsheet.layout import Layout
-from callsheet.model import Actor, Entry, Location, Manifest
+from callsheet.model import Actor, Entry, Manifest
 from callsheet.remote import Remote
 from callsheet.remote.breaker import Breaker
 from callsheet.report import Progress, Report
@@ -28,21 +27,14 @@ def _silent(_: Progress) -> None:
 
 
 class Library:
-    """One tree and its S3 side. Made by `callsheet.open_library`; safe to use from many threads.
+    """One tree and its S3 side. Made by `callsheet.open_library`; safe to use from many threads."""
 
-    `remote` is called when S3 is first looked at, so that a library that never does needs no credentials.
-    """
-
-    def __init__(self, root: str, where: Layout, remote: Callable[[], Remote], *, workers: int) -> None:
+    def __init__(self, root: str, where: Layout, remote: Remote, *, workers: int) -> None:
         self.root = root
         self.where = where
-        self._open_remote = remote
+        self.remote = remote
         self._workers = workers
         self._store = Store(root, where)
-
-    @cached_property
-    def remote(self) -> Remote:
-        return self._open_remote()
 
     def sync(
         self,
@@ -66,7 +58,7 @@ class Library:
         options = SyncOptions(offline, verify, download, dry_run, accept_loss)
         now = datetime.now(UTC)
         remote = None if options.offline else Breaker(self.remote)
-        run = Run(new_run_id(now), self.root, self.where, self._store, remote, self._url, options, now)
+        run = Run(new_run_id(now), self.root, self.where, self._store, remote, self.remote.url, options, now)
         with self._pool(executor) as pool:
             return run_sync(run, tuple(actors), pool, on_progress)
 
@@ -141,9 +133,6 @@ class Library:
     def _actor(self, wanted: str) -> Actor:
         return survey.survey(self.root, self.where, self._store).matching((wanted,)).actors[0]
 
-    def _url(self, location: Location) -> str:
-        return self.remote.url(location)
-
     @contextmanager
     def _pool(self, executor: Executor | None) -> Iterator[Executor]:
         if executor is not None:
@@ -152,5 +141,7 @@ class Library:
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="callsheet")
         try:
             yield pool
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        except BaseException:  # Ctrl-C among them: it does not wait for a slow network
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()

@@ -51,7 +51,7 @@ def actor_folders(path: str) -> list[str]:
     """The names of the folders in `path`, hidden ones left out. `TreeError` if it cannot be read."""
     try:
         with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
     except FileNotFoundError as error:
         hint = "Run from the project's root, or name it: callsheet --root DIR; is the disk mounted?"
         raise TreeError(f"The actors folder {path} is not there", hint=hint) from error
@@ -68,6 +68,8 @@ def scan(actor_folder: str, training_dir: str) -> Scan:
         with os.scandir(training_dir) as entries:
             return _sorted_out(list(entries), actor_folder)
     except FileNotFoundError:
+        if any(os.path.islink(path) and not os.path.exists(path) for path in (training_dir, actor_folder)):
+            return _unreadable("it is reached by a symlink to nothing", training_dir)
         return Scan()
     except OSError as error:
         return _unreadable(error.strerror or str(error), training_dir)
@@ -165,6 +167,14 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 def _no_file(path: str) -> LocalError:
     return LocalError(f"{path} is not a regular file", hint="Move it away, then run again.")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Also one that cannot be looked into: a link to a disk that is not mounted is no deleted actor."""
+    try:
+        return entry.is_dir() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:
+        return True
 
 
 def _sorted_out(entries: list[os.DirEntry[str]], actor_folder: str) -> Scan:

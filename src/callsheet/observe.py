@@ -23,6 +23,7 @@ from callsheet.errors import (
     Unreachable,
 )
 from callsheet.layout import Layout
+from callsheet.listing import not_seen
 from callsheet.model import (
     Actor,
     Entry,
@@ -68,8 +69,8 @@ class Observer:
 
     def look(self, manifest: Manifest, listing: Listing | None) -> Sighting:
         """Everything that one run sees of the actor. `listing` is its default folder in S3, as listed."""
-        files = self._legacy_files()
         scan = local.scan(self._path(self.where.folder(self.actor.name)), self._path(self._training_dir))
+        files = self._legacy_files() if scan.complete else {}
         for fault in scan.faults:
             self._problem(fault.filename, fault.code, fault.message)
         known = {entry.filename: entry for entry in (*manifest.entries, *manifest.missing)}
@@ -120,11 +121,11 @@ class Observer:
         for found in scan.found:
             entry = known.get(found.filename)
             trusted = reconcile.trusted_md5(entry, found.size_bytes, found.mtime_ns, self.settled_ns)
-            if trusted is None or self.verify:
+            corrupt = entry is not None and entry.expected_md5 is not None
+            if trusted is None or corrupt or self.verify:
                 to_hash.append((found, trusted))
             else:
-                expected = reconcile.expected_md5(entry, trusted, trusted)
-                sides[found.filename] = LocalFile(found.filename, found.size_bytes, found.mtime_ns, trusted, expected)
+                sides[found.filename] = LocalFile(found.filename, found.size_bytes, found.mtime_ns, trusted)
         paths = [self._path(self.where.image(self.actor.name, found.filename)) for found, _ in to_hash]
         for (found, trusted), result in zip(to_hash, hashing.hash_files(paths), strict=True):
             name = found.filename
@@ -163,7 +164,7 @@ class Observer:
             found, error = look_at(remote, bucket, locations)
             sides.update(found)
             if error is not None:
-                self._remote_problem(bucket, error)
+                self.problems.append(not_seen(bucket, error))
         return replace(seen, elsewhere=sides)
 
     def _looked_closer(self, manifest: Manifest, seen: Observation, remote: Remote) -> Observation:
@@ -180,7 +181,7 @@ class Observer:
             try:
                 closer = self._closer(known, side, there, remote)
             except (NoCredentials, NoSuchBucket, Unreachable) as error:
-                self._remote_problem(there.location.bucket, error)
+                self.problems.append(not_seen(there.location.bucket, error))
                 continue
             except CallsheetError as error:
                 self._problem(known.filename, error.code, error.sentence)
@@ -210,11 +211,6 @@ class Observer:
         for chunk in remote.read(found.location, if_match=found.etag):
             digest.update(chunk)
         return replace(found, md5=digest.hexdigest(), md5_evidence=Evidence.CONTENT)
-
-    def _remote_problem(self, bucket: str, error: RemoteError) -> None:
-        """Told once a bucket, not once an actor."""
-        message = f"{error.sentence} Images whose URLs point into {bucket} keep the status that is recorded"
-        self.problems.append(Problem("", "", error.code, message))
 
 
 def look_at(

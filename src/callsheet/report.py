@@ -82,12 +82,16 @@ class Report:
 
 
 def distinct(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Each problem once, those of the whole run first, then by actor and file; control characters shown as escapes."""
-    shown = {
-        Problem(printable(problem.actor), printable(problem.filename), problem.code, printable(problem.message)): None
-        for problem in problems
-    }
-    return tuple(sorted(shown, key=lambda problem: (problem.actor, problem.filename, problem.code)))
+    """Each problem once, those of the whole run first, then by actor and file; control characters shown as escapes.
+
+    What is wrong with all of S3, or with a bucket, is told as whoever met it first told it.
+    """
+    shown: dict[tuple[str, ...], Problem] = {}
+    for problem in problems:
+        actor, filename, message = map(printable, (problem.actor, problem.filename, problem.message))
+        key = (actor, filename, problem.code, message if actor else "")
+        shown.setdefault(key, Problem(actor, filename, problem.code, message))
+    return tuple(shown[key] for key in sorted(shown))
 
 
 def _numbers(counts: Counts) -> dict[str, int]:

@@ -6,13 +6,15 @@ AWS credentials, profile and endpoint are not ours: they come from the standard 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
-from callsheet.errors import ConfigError
+from callsheet import local
+from callsheet.errors import ConfigError, LocalError
 from callsheet.layout import Layout, is_bucket
 from callsheet.library import Library
 from callsheet.remote import Remote, open_remote
@@ -44,13 +46,9 @@ def open_library(
     """
     url = remote if isinstance(remote, str) else ""
     settings = load(root, remote=url, environ=environ)
-
-    def opener() -> Remote:
-        if remote is not None and not isinstance(remote, str):
-            return remote
-        return open_remote(settings.remote, layout=settings.where, anonymous=settings.anonymous)
-
-    return Library(settings.root, settings.where, opener, workers=settings.workers)
+    if remote is None or isinstance(remote, str):
+        remote = open_remote(settings.remote, layout=settings.where, anonymous=settings.anonymous)
+    return Library(settings.root, settings.where, remote, workers=settings.workers)
 
 
 def load(
@@ -89,13 +87,10 @@ _KINDS: Mapping[str, Any] = {
 
 def _from_file(path: str) -> dict[str, Any]:
     try:
-        with open(path, "rb") as file:
-            document = tomllib.load(file)
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="Check its permissions.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        document = tomllib.loads((local.read_bytes(path) or b"").decode())
+    except LocalError as error:
+        raise ConfigError(str(error), hint=error.hint) from error
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not sound TOML: {error}", hint="Mend that line.") from error
     return {key: _checked(key, value, path) for key, value in document.items()}
 
@@ -117,8 +112,8 @@ def _parsed(name: str, text: str, kind: type) -> Any:
             raise ConfigError(f"{name} is {text!r}", hint="Set it to 1 or 0.")
         return words[text.lower()]
     if kind is int:
-        if not text.isascii() or not text.isdigit():
-            raise ConfigError(f"{name} is {text!r}", hint="Set it to a whole number.")
+        if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+            raise ConfigError(f"{name} is {text[:40]!r}", hint="Set it to a whole number.")
         return int(text)
     return [part for part in text.split(",") if part] if kind is list else text
 
@@ -148,7 +143,7 @@ _MAX_WORKERS = 256
 def _check(where: Layout) -> None:
     for key in ("actors_dir", "manifests_dir", "state_dir"):
         path = getattr(where, key)
-        if not path or os.path.isabs(path) or ".." in path.split("/"):
+        if not path or os.path.isabs(path) or ".." in path.split("/") or "\0" in path:
             raise ConfigError(f"{key} is {path!r}", hint="It must be a path below the root.")
     for bucket in (where.bucket, *where.other_buckets):
         if not is_bucket(bucket):

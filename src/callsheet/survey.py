@@ -58,6 +58,7 @@ def survey(root: str, where: Layout, store: Store) -> Survey:
     found = local.actor_folders(os.path.join(root, where.actors_dir))
     problems = [_bad_folder(name) for name in found if layout.name_fault(name)]
     folders = [name for name in found if not layout.name_fault(name)]
+    problems.extend(Problem(group[0], "", "twin_names", layout.twins_told(group)) for group in layout.twins(folders))
     stems = set(store.stems())
     actors = [layout.own_actor(name) for name in folders if name in stems]
     sharing: dict[str, list[str]] = {}

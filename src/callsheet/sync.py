@@ -19,10 +19,10 @@ from operator import add
 from typing import TypeVar
 
 from callsheet import codec, layout, migrate, reconcile, survey
-from callsheet.errors import CallsheetError, LocalError, LossRefused, RemoteError
+from callsheet.errors import CallsheetError, LocalError, LossRefused
 from callsheet.findings import findings
-from callsheet.listing import Folders, list_actor, listing_order
-from callsheet.model import Actor, Entry, Listing, Location, Manifest, Problem, Sight
+from callsheet.listing import Folders, list_actor, listing_order, not_seen
+from callsheet.model import Actor, Entry, Listing, Manifest, Problem, Sight
 from callsheet.observe import Observer, Sighting
 from callsheet.reconcile import Losses
 from callsheet.remote import Remote
@@ -47,11 +47,13 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A job that waits because it would record a loss: what it was based on, and what was seen."""
+    """What a look came to, before any of it is recorded: the manifest that it rests on, and the one that it makes of it."""
 
     task: Task
-    before: Manifest | None
+    before: Manifest
     sighting: Sighting
+    after: Manifest
+    losses: Losses
     started_ns: int
 
 
@@ -114,20 +116,13 @@ def _listed(run: Run, remote: Remote, everyone: survey.Survey, problems: list[Pr
         elif layout.has_actor_form(name):
             strangers[name] = listing
     if folders.error is not None:
-        problems.append(_not_listed(run, folders.error))
+        problems.append(not_seen(run.where.bucket, folders.error))
     while waiting:
         yield Task(waiting.pop(), Listing({}, complete=folders.error is None))
     actors, told = survey.only_in_s3(strangers, everyone)
     problems.extend(told)
     for actor in actors:
         yield Task(actor, strangers[actor.name])
-
-
-def _not_listed(run: Run, error: RemoteError) -> Problem:
-    """Told once a run, whichever actor met it first."""
-    place = Location(run.where.bucket, run.where.key_prefix())
-    message = f"{error.sentence} {place} was not listed to its end: images that were not seen keep the status that is recorded"
-    return Problem("", "", error.code, message)
 
 
 def _look_and_record(run: Run, task: Task) -> Outcome:
@@ -149,26 +144,26 @@ def _record_held(run: Run, held: Held) -> Outcome:
 def _attempt(run: Run, task: Task) -> Outcome:
     """Look and record; if somebody else recorded what they saw in the meantime, look again."""
     for _ in range(_ATTEMPTS):
-        held, losses = _look(run, task)
-        if (losses.local_gone or losses.remote_gone) and not run.options.accept_loss:
-            return Outcome(None, (), losses, held.sighting.hashed_bytes, held)
+        held = _look(run, task)
+        if (held.losses.local_gone or held.losses.remote_gone) and not run.options.accept_loss:
+            return Outcome(None, (), held.losses, held.sighting.hashed_bytes, held)
         try:
-            return replace(_record(run, held), losses=losses)
+            return replace(_record(run, held), losses=held.losses)
         except _Stale:
             task = Task(task.actor)
     hint = "Wait for the other run to end, then sync again."
     raise LocalError(f"{run.where.manifest(task.actor.stem)} kept changing while it was worked on", hint=hint)
 
 
-def _look(run: Run, task: Task) -> tuple[Held, Losses]:
+def _look(run: Run, task: Task) -> Held:
     started_ns = time.time_ns()
-    before = run.store.load(task.actor.stem)
+    before = run.store.load(task.actor.stem) or Manifest(None)
     survey.claim(before, task.actor)
     listing, problems = task.listing, list[Problem]()
     if listing is None and run.remote is not None:
         listing, error = list_actor(run.where, run.remote, task.actor)
         if error is not None:
-            problems.append(_not_listed(run, error))
+            problems.append(not_seen(run.where.bucket, error))
     observer = Observer(
         run.root,
         run.where,
@@ -179,13 +174,13 @@ def _look(run: Run, task: Task) -> tuple[Held, Losses]:
         download=run.options.download,
         problems=problems,
     )
-    sighting = observer.look(before or Manifest(None), listing)
-    _, losses = _reconciled(run, task.actor, before, sighting)
-    return Held(task, before, sighting, started_ns), losses
+    sighting = observer.look(before, listing)
+    after, losses = _reconciled(run, task.actor, before, sighting)
+    return Held(task, before, sighting, after, losses, started_ns)
 
 
-def _reconciled(run: Run, actor: Actor, manifest: Manifest | None, sighting: Sighting) -> tuple[Manifest, Losses]:
-    return reconcile.reconcile(manifest or Manifest(None), sighting.seen, actor, run.where, run.url_for, run.started)
+def _reconciled(run: Run, actor: Actor, manifest: Manifest, sighting: Sighting) -> tuple[Manifest, Losses]:
+    return reconcile.reconcile(manifest, sighting.seen, actor, run.where, run.url_for, run.started)
 
 
 def _record(run: Run, held: Held) -> Outcome:
@@ -199,14 +194,15 @@ def _record(run: Run, held: Held) -> Outcome:
 
 def _bring_up(run: Run, held: Held) -> Outcome:
     """Bring the manifest up to what was seen, then migrate. `_Stale` if it rests on another record than is there now."""
-    actor, sighting = held.task.actor, held.sighting
-    manifest, _ = _reconciled(run, actor, held.before, sighting)
+    actor, sighting, manifest = held.task.actor, held.sighting, held.after
     changed = not codec.same_but_for_time(manifest, actor)
     if changed and not run.options.dry_run:
 
         def on_top_of(fresh: Manifest) -> Manifest:
+            if fresh.source == held.before.source:
+                return held.after
             survey.claim(fresh, actor)
-            if _without_marks(fresh) != _without_marks(held.before or Manifest(None)):
+            if _without_marks(fresh) != _without_marks(held.before):
                 raise _Stale
             return _reconciled(run, actor, fresh, sighting)[0]
 

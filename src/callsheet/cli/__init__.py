@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import click
@@ -30,7 +31,8 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(UsageError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("callsheet: interrupted; what was finished is recorded, the next run goes on from there", err=True)
-        sys.exit(_INTERRUPTED)
+        sys.stdout.flush()
+        os._exit(_INTERRUPTED)  # threads that wait for a slow network would keep us here; every write is atomic
     except BrokenPipeError:  # the reader of our output has gone: `callsheet status | head`
         sys.stdout = None
         sys.exit(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NoReturn
 
 from callsheet.errors import NoCredentials, NoSuchBucket, RemoteError, Unreachable
 from callsheet.model import Location, RemoteObject
@@ -24,24 +25,21 @@ class Breaker:
         try:
             yield from self._remote.list(bucket, prefix)
         except RemoteError as error:
-            self._note(bucket, error)
-            raise
+            self._raise_first(bucket, error)
 
     def head(self, location: Location) -> RemoteObject:
         self._check(location.bucket)
         try:
             return self._remote.head(location)
         except RemoteError as error:
-            self._note(location.bucket, error)
-            raise
+            self._raise_first(location.bucket, error)
 
     def read(self, location: Location, *, if_match: str) -> Iterator[bytes]:
         self._check(location.bucket)
         try:
             yield from self._remote.read(location, if_match=if_match)
         except RemoteError as error:
-            self._note(location.bucket, error)
-            raise
+            self._raise_first(location.bucket, error)
 
     def put(self, location: Location, body: bytes, *, md5: str) -> RemoteObject:
         return self._remote.put(location, body, md5=md5)
@@ -57,8 +55,13 @@ class Breaker:
         if failure is not None:
             raise failure
 
-    def _note(self, bucket: str, error: RemoteError) -> None:
+    def _raise_first(self, bucket: str, error: RemoteError) -> NoReturn:
+        """Raise what the endpoint or the bucket failed with first, so that all who meet the failure tell the same."""
+        first = error
         if isinstance(error, NoCredentials | Unreachable):
-            self._failures.setdefault(None, error)
+            first = self._failures.setdefault(None, error)
         elif isinstance(error, NoSuchBucket):
-            self._failures.setdefault(bucket, error)
+            first = self._failures.setdefault(bucket, error)
+        if first is error:
+            raise error
+        raise first from error
