@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from callsheet.cli import main
+
 _TIMEOUT_S = 30.0
 
 # Root may read and write what its modes forbid (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH); a child without these in its
@@ -85,6 +89,17 @@ def run(root: Path, *arguments: str | bytes, env: Mapping[str, str] = {}, privil
     return _ran(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
 
+def run_here(root: Path, *arguments: str, capsys: pytest.CaptureFixture[str]) -> Ran:
+    """As `run`, but within this process, whose environment counts: for many cases of what one process has proven."""
+    capsys.readouterr()
+    started = time.monotonic()
+    with pytest.raises(SystemExit) as ended:
+        main(["--root", str(root), *arguments])
+    assert isinstance(ended.value.code, int)
+    printed = capsys.readouterr()
+    return _ran(ended.value.code, printed.out.encode(), printed.err.encode(), time.monotonic() - started)
+
+
 def interrupt(root: Path, *arguments: str, env: Mapping[str, str], when: Callable[[], bool]) -> Ran:
     """Run `callsheet` and press Ctrl-C as soon as `when` says so; `seconds` are counted from then."""
     command = [sys.executable, "-m", "callsheet", "--root", str(root), *arguments]
@@ -108,7 +123,7 @@ def interrupt(root: Path, *arguments: str, env: Mapping[str, str], when: Callabl
 def _ran(code: int, out: bytes, err: bytes, seconds: float) -> Ran:
     texts = out.decode(), err.decode()
     for text in texts:
-        assert "Traceback" not in text, text
+        assert "Traceback" not in text, text[-1000:]
         raw = [character for character in text if character != "\n" and unicodedata.category(character) == "Cc"]
         assert not raw, (raw, text)
     return Ran(code, *texts, seconds)

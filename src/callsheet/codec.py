@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -91,11 +92,11 @@ def counts(manifest: Manifest) -> Counts:
     )
 
 
-def same_but_for_time(manifest: Manifest, actor: Actor) -> bool:
-    """Whether writing `manifest` would change nothing but `training_data_updated` in the document that it came from."""
-    old = manifest.source
-    new = encode(manifest, actor)
-    return old.keys() == new.keys() and all(old[key] == new[key] for key in new if key != "training_data_updated")
+def learnt(manifest: Manifest, actor: Actor, now: datetime) -> dict[str, Any] | None:
+    """The document to write, stamped with `now`; None if it would differ in its stamp only from the one it came from."""
+    old, new = manifest.source, encode(replace(manifest, updated=now), actor)
+    same = old.keys() == new.keys() and all(old[key] == new[key] for key in new if key != "training_data_updated")
+    return None if same else new
 
 
 def size_mib(size_bytes: int | None) -> float | None:

@@ -100,6 +100,7 @@ class Library:
             manifest = change(self._store.load(found.stem) or Manifest(None))
         else:
             manifest, _ = self._store.update(found, change, datetime.now(UTC))
+            self._store.flush()
         return tuple(entry for entry in manifest.entries if entry.filename in filenames)
 
     def adopt(self, folder: str, *, own: bool = False, dry_run: bool = False) -> Actor:
@@ -122,6 +123,7 @@ class Library:
             self._refuse_theft(current.names or "", name)
         if not dry_run:
             self._store.update(actor, lambda manifest: replace(manifest, names=name), datetime.now(UTC))
+            self._store.flush()
         return actor
 
     def _refuse_theft(self, owner: str, name: str) -> None:

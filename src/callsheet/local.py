@@ -95,10 +95,10 @@ def read_bytes(path: str, *, within: str = "") -> bytes | None:
         raise _failed("read", path, error) from error
 
 
-def write_atomically(path: str, data: bytes) -> None:
+def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> None:
     """Put `data` at `path` so that a reader at any instant, after any crash, sees all of the old or all of the new.
 
-    A symlink at `path` stays one: what it points to is replaced. The old file's permissions are kept.
+    That it is the new is certain once the folder is flushed, here or by the caller. A symlink at `path` stays one: what it points to is replaced. The old file's permissions are kept.
     """
     target = os.path.realpath(path)
     folder = os.path.dirname(target)
@@ -118,9 +118,20 @@ def write_atomically(path: str, data: bytes) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
             raise
-        _sync_folder(folder)
+        if flush_folder:
+            _flush(folder)
     except OSError as error:
         raise _failed("write", path, error) from error
+
+
+def flush_folder(path: str) -> None:
+    """Make what was renamed into a folder durable. One that is not there has nothing to lose."""
+    try:
+        _flush(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _failed("flush", path, error) from error
 
 
 def move(path: str, target: str) -> None:
@@ -136,14 +147,13 @@ def move(path: str, target: str) -> None:
                 raise
             write_atomically(target, read_bytes(path) or b"")
             os.unlink(path)
-        _sync_folder(os.path.dirname(target))
-        _sync_folder(os.path.dirname(path))
+        _flush(os.path.dirname(target))
+        _flush(os.path.dirname(path))
     except OSError as error:
         raise _failed(f"move to {target}", path, error) from error
 
 
-def _sync_folder(path: str) -> None:
-    """Make a folder's entries durable."""
+def _flush(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

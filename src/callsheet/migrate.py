@@ -37,6 +37,7 @@ def response_json(
         return False, (_problem(actor, "unplaced_url", message),)
     if run.options.dry_run:
         return True, ()
+    run.store.flush()
     return _into_trash(run, actor, raw)
 
 

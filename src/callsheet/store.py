@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 
 from callsheet import codec, local
@@ -59,20 +58,24 @@ class Store:
     def update(self, actor: Actor, change: Callable[[Manifest], Manifest], now: datetime) -> tuple[Manifest, bool]:
         """Apply `change` to the manifest as it is on disk at this moment, and save it if that changed anything.
 
-        Returns the manifest and whether it was written. `change` gets an empty manifest if there is none; it may run
-        long after the caller last looked, and must do no I/O.
+        Returns the manifest and whether it was written; it is whole at any instant, and survives a crash from `flush` on.
+        `change` gets an empty manifest if there is none; it may run long after the caller last looked, and must do no I/O.
         """
         with self._locked(actor.stem):
             changed = change(self.load(actor.stem) or Manifest(None))
-            if codec.same_but_for_time(changed, actor):
+            document = codec.learnt(changed, actor, now)
+            if document is None:
                 return changed, False
-            document = codec.encode(replace(changed, updated=now), actor)
             data = codec.dump_json(document)
             saved = codec.decode(data, self._where.manifest(actor.stem))
             if saved.source != document:
                 raise ManifestError(f"{self._where.manifest(actor.stem)} would not read back as it was written")
-            local.write_atomically(self.path(actor.stem), data)
+            local.write_atomically(self.path(actor.stem), data, flush_folder=False)
             return saved, True
+
+    def flush(self) -> None:
+        """Make every update so far durable: what a crash may still take back until then is a rename."""
+        local.flush_folder(os.path.join(self._root, self._where.manifests_dir))
 
     def settled_ns(self, stem: str) -> int:
         """A time (ns since the epoch) after which every recorded hash of the manifest was taken or confirmed; 0: never."""

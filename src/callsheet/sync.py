@@ -91,6 +91,8 @@ def run_sync(run: Run, wanted: tuple[str, ...], executor: Executor, on_progress:
     held = [outcome.held for outcome in outcomes if outcome.held]
     outcomes = [outcome for outcome in outcomes if not outcome.held]
     outcomes.extend(_each(executor, _record_held, run, iter(held)))
+    if not run.options.dry_run:
+        run.store.flush()
     problems.extend(problem for outcome in outcomes for problem in outcome.problems)
     rows = sorted((outcome.report for outcome in outcomes if outcome.report), key=lambda row: row.actor.name)
     return Report("sync", tuple(rows), distinct(problems), dry_run=run.options.dry_run)
@@ -195,7 +197,7 @@ def _record(run: Run, held: Held) -> Outcome:
 def _bring_up(run: Run, held: Held) -> Outcome:
     """Bring the manifest up to what was seen, then migrate. `_Stale` if it rests on another record than is there now."""
     actor, sighting, manifest = held.task.actor, held.sighting, held.after
-    changed = not codec.same_but_for_time(manifest, actor)
+    changed = codec.learnt(manifest, actor, run.started) is not None
     if changed and not run.options.dry_run:
 
         def on_top_of(fresh: Manifest) -> Manifest:

@@ -530,6 +530,16 @@ def test_adopt_takes_no_manifest_from_a_folder_that_is_there(crowd: Tree) -> Non
     assert snapshot(path) == before
 
 
+def test_adopt_takes_no_manifest_from_a_folder_whose_disk_is_not_mounted(crowd: Tree, tmp_path: Path) -> None:
+    crowd.image("0007_bert", "a.png")
+    (crowd.root / "data/actors/0007_anna").symlink_to(tmp_path / "unmounted")
+    path = crowd.write_manifest("0007", b'{"character_name": "0007_anna"}')
+    before = snapshot(path)
+    with pytest.raises(Collision):
+        crowd.library().adopt("0007_bert")
+    assert snapshot(path) == before
+
+
 def test_adopt_takes_no_manifest_of_its_own_from_another(crowd: Tree) -> None:
     path = crowd.write_manifest("0007_bert", b'{"character_name": "0007_anna"}')
     before = snapshot(path)
