@@ -1,6 +1,6 @@
 """Every exception that callsheet raises, with the exit code and HTTP status that it stands for.
 
-Rules of this module: no I/O, no imports from the package. Errors of other libraries are turned into
+Rules of this module: no I/O, nothing from the package but its words. Errors of other libraries are turned into
 these where they enter (`remote`, `local`, `store`, `settings`), so that shells need one `except`.
 Problems of single files are not exceptions: see `model.Problem`.
 """
@@ -8,6 +8,8 @@ Problems of single files are not exceptions: see `model.Problem`.
 from __future__ import annotations
 
 from typing import ClassVar
+
+from callsheet.model import Problem
 
 
 class CallsheetError(Exception):
@@ -68,10 +70,17 @@ class TreeError(CallsheetError):
 
 
 class LossRefused(CallsheetError):
-    """So many recorded images are gone at once that an unmounted disk or a wrong bucket is likelier than a deletion."""
+    """So many recorded images are gone at once that an unmounted disk or a wrong bucket is likelier than a deletion.
+
+    `problems` are what else the run found.
+    """
 
     code = "mass_loss"
     http_status = 409
+
+    def __init__(self, message: str, *, hint: str = "", problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
 
 
 class LocalError(CallsheetError):
@@ -120,6 +129,11 @@ class RemoteError(CallsheetError):
         super().__init__(message, hint=hint)
         self.status = status
         self.s3_code = s3_code
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether the endpoint as a whole failed, not what was asked of it: any other request would fail too."""
+        return isinstance(self, NoCredentials) or (isinstance(self, Unreachable) and self.status is None)
 
 
 class NoCredentials(RemoteError):

@@ -15,6 +15,9 @@ from callsheet.model import Actor, Manifest, Problem
 def findings(manifest: Manifest, actor: Actor, where: Layout) -> Iterator[Problem]:
     """Corrupt files, names that differ in case or normalisation only, and URLs that cannot be looked at."""
     for entry in manifest.entries:
+        if not layout.is_image(entry.filename):
+            message = "its name is not an image's, so it is not looked at and stays as it is recorded; rename it, or take it out"
+            yield Problem(actor.name, entry.filename, "not_an_image", message)
         if entry.expected_md5 is not None:
             message = (
                 f"corrupt: its bytes changed while its size and time did not (MD5 {entry.md5_hash}, was {entry.expected_md5}); "

@@ -80,13 +80,19 @@ class Layout:
     def locate(self, url: str) -> Location | None:
         """Bucket and key of an S3 URL of any form, or None if it is not one.
 
-        A host that is not Amazon's (a MinIO, a proxy) is read path-style if the first segment is one of our
+        A host that is not Amazon's (a MinIO, a proxy) is read path-style from the first segment that is one of our
         buckets. The host itself is never contacted: requests go to the configured endpoint.
         """
         return _locate(url, self.bucket, self.other_buckets)
 
+    def identity(self, url: str) -> object:
+        """What two spellings of one URL have in common: the object and, if it names one, the version."""
+        plain = without_signature(url)
+        location = self.locate(plain)
+        return (location, plain.partition("?")[2]) if location else plain
 
-@lru_cache(maxsize=1024)  # a URL is asked for several times while its actor is worked on, then not again
+
+@lru_cache(maxsize=16384)  # a URL is asked for several times while its actor is worked on, then not again
 def _locate(url: str, bucket: str, other_buckets: tuple[str, ...]) -> Location | None:
     if url.startswith("s3://"):
         named, _, key = url[len("s3://") :].partition("/")
@@ -103,7 +109,9 @@ def _locate(url: str, bucket: str, other_buckets: tuple[str, ...]) -> Location |
     if aws and aws["bucket"]:
         return _location(aws["bucket"], path)
     named, _, key = path.partition("/")
-    return _location(named, key) if aws or named == bucket or named in other_buckets else None
+    while not aws and key and named != bucket and named not in other_buckets:
+        named, _, key = key.partition("/")
+    return _location(named, key)
 
 
 def s3_url(location: Location, region: str) -> str:
@@ -209,7 +217,8 @@ def answers_to(actor: Actor, wanted: str) -> bool:
     """Whether `wanted` (`0`, `0000` or the full name) means this actor."""
     if wanted in (actor.name, actor.id):
         return True
-    return wanted.isascii() and wanted.isdigit() and actor.id.isdigit() and int(wanted) == int(actor.id)
+    digits = wanted.isascii() and wanted.isdigit() and actor.id.isdigit()
+    return digits and wanted.lstrip("0") == actor.id.lstrip("0")
 
 
 def _location(bucket: str, key: str) -> Location | None:

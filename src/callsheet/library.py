@@ -113,27 +113,40 @@ class Library:
         if fault := layout.name_fault(name):
             raise UsageError(f"{layout.printable(name)!r} {fault}", hint="Name the actor's folder.")
         actor = layout.own_actor(name) if own else layout.shared_actor(name)
-        in_s3_only = not os.path.isdir(os.path.join(self.root, self.where.folder(name)))
-        if in_s3_only and not layout.has_actor_form(name):
-            raise UnknownActor(f"There is no folder {self.where.folder(name)}", hint="Name a folder below it, in full.")
-        current = self._store.load(actor.stem)
-        if own and current is not None:
-            survey.claim(current, actor)
-        if not own and current is not None and current.names not in (None, name):
-            self._refuse_theft(current.names or "", name)
+
+        def change(manifest: Manifest) -> Manifest:
+            owner = manifest.names
+            if owner not in (None, name) and (own or self._is_folder(owner or "")):
+                hint = f"These are two actors: callsheet adopt --own {name}"
+                there = ", which is there" if self._is_folder(owner or "") else ""
+                raise Collision(f"The manifest belongs to the folder {owner}{there}", hint=hint)
+            return replace(manifest, names=name)
+
+        change(self._store.load(actor.stem) or Manifest(None))
+        if not self._is_folder(name) and not self._is_in_s3(name):
+            hint = f"Name a folder below {self.where.actors_dir}, in full."
+            raise UnknownActor(f"There is no folder {self.where.folder(name)}, and none in S3", hint=hint)
         if not dry_run:
-            self._store.update(actor, lambda manifest: replace(manifest, names=name), datetime.now(UTC))
+            self._store.update(actor, change, datetime.now(UTC))
             self._store.flush()
         return actor
 
-    def _refuse_theft(self, owner: str, name: str) -> None:
-        """A manifest is not taken from a folder that is there: those are two actors."""
-        if os.path.isdir(os.path.join(self.root, self.where.folder(owner))):
-            hint = f"These are two actors: callsheet adopt --own {name}"
-            raise Collision(f"The manifest belongs to the folder {owner}, which is there", hint=hint)
+    def _is_folder(self, name: str) -> bool:
+        """Also a link to a disk that is not mounted."""
+        return os.path.lexists(os.path.join(self.root, self.where.folder(name)))
+
+    def _is_in_s3(self, name: str) -> bool:
+        """Whether there is anything in the actor's folder in S3; asked only of a name that could be an actor's."""
+        if not layout.has_actor_form(name):
+            return False
+        return next(iter(self.remote.list(self.where.bucket, self.where.key_prefix(name))), None) is not None
 
     def _actor(self, wanted: str) -> Actor:
-        return survey.survey(self.root, self.where, self._store).matching((wanted,)).actors[0]
+        found = survey.survey(self.root, self.where, self._store).matching((wanted,))
+        if not found.actors:
+            told = found.problems[0]
+            raise Collision(f"{told.actor}: {told.message}")
+        return found.actors[0]
 
     @contextmanager
     def _pool(self, executor: Executor | None) -> Iterator[Executor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from callsheet.errors import NoCredentials, RemoteError, Unreachable
+from callsheet.errors import RemoteError
 from callsheet.layout import Layout
 from callsheet.model import Actor, Listing, Problem, RemoteObject
 from callsheet.remote import Remote
@@ -49,7 +49,7 @@ def listing_order(name: str) -> bytes:
 
 def not_seen(bucket: str, error: RemoteError) -> Problem:
     """The problem that a bucket, or all of S3, could not be looked at; it is the whole run's, not an actor's."""
-    place = "" if isinstance(error, NoCredentials | Unreachable) else f"s3://{bucket}"
+    place = "" if error.everywhere else f"s3://{bucket}"
     message = f"{error.sentence} Images that were not seen in {place or 'S3'} keep the status that is recorded."
     return Problem("", place, error.code, message)
 

@@ -17,6 +17,9 @@ from callsheet import layout
 from callsheet.errors import LocalError, TreeError
 
 _TEMPORARY = ".callsheet-"
+_IN_THE_WAY = "Check that the folder can be written to, that nothing else has its name, then run again."
+_YEAR_1_NS = -62_135_596_800 * 1_000_000_000
+_YEAR_10000_NS = 253_402_300_800 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def read_bytes(path: str, *, within: str = "") -> bytes | None:
     except IsADirectoryError as error:
         raise _no_file(path) from error
     except OSError as error:
-        raise _failed("read", path, error) from error
+        raise failed("read", path, error) from error
 
 
 def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> None:
@@ -121,7 +124,7 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
         if flush_folder:
             _flush(folder)
     except OSError as error:
-        raise _failed("write", path, error) from error
+        raise failed("write", path, error) from error
 
 
 def flush_folder(path: str) -> None:
@@ -131,7 +134,7 @@ def flush_folder(path: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise _failed("flush", path, error) from error
+        raise failed("flush", path, error) from error
 
 
 def move(path: str, target: str) -> None:
@@ -150,7 +153,7 @@ def move(path: str, target: str) -> None:
         _flush(os.path.dirname(target))
         _flush(os.path.dirname(path))
     except OSError as error:
-        raise _failed(f"move to {target}", path, error) from error
+        raise failed(f"move to {target}", path, error) from error
 
 
 def _flush(path: str) -> None:
@@ -192,34 +195,37 @@ def _sorted_out(entries: list[os.DirEntry[str]], actor_folder: str) -> Scan:
     unknown: list[str] = []
     faults: list[Fault] = []
     for entry in sorted(entries, key=lambda entry: entry.name):
-        if not layout.is_image(entry.name):
-            continue
-        if fault := layout.name_fault(entry.name):
-            message = f"the name {fault}, so it cannot be recorded; rename the file"
-            faults.append(Fault(entry.name, "bad_name", message))
-            continue
-        try:
-            if entry.is_dir(follow_symlinks=False):
-                continue
-            if entry.is_symlink() and not _inside(entry.path, actor_folder):
-                message = "the symlink leaves the actor's folder and is not followed; copy the file here"
-                faults.append(Fault(entry.name, "symlink", message))
-            else:
-                status = entry.stat()
-                if stat.S_ISREG(status.st_mode):
-                    found.append(Found(entry.name, status.st_size, status.st_mtime_ns))
-                    continue
-                faults.append(
-                    Fault(entry.name, "not_a_file", "it is named like an image but is no regular file; move it away")
-                )
-        except OSError as error:
-            if error.errno == errno.ENOENT and not entry.is_symlink():
-                continue  # deleted since it was listed
-            faults.append(
-                Fault(entry.name, "unreadable", f"it cannot be looked at ({error.strerror}); mend that, then sync")
-            )
-        unknown.append(entry.name)
+        seen = _examined(entry, actor_folder) if layout.is_image(entry.name) else None
+        if isinstance(seen, Found):
+            found.append(seen)
+        elif isinstance(seen, Fault):
+            faults.append(seen)
+            unknown.append(entry.name)
     return Scan(tuple(found), frozenset(unknown), tuple(faults))
+
+
+def _examined(entry: os.DirEntry[str], actor_folder: str) -> Found | Fault | None:
+    """What is under an image's name; None for a folder, or if it was deleted since it was listed."""
+    name = entry.name
+    if fault := layout.name_fault(name):
+        return Fault(name, "bad_name", f"the name {fault}, so it cannot be recorded; rename the file")
+    try:
+        if entry.is_dir(follow_symlinks=False):
+            return None
+        if entry.is_symlink() and not _inside(entry.path, actor_folder):
+            message = "the symlink leaves the actor's folder and is not followed; copy the file here"
+            return Fault(name, "symlink", message)
+        status = entry.stat()
+    except OSError as error:
+        if error.errno == errno.ENOENT and not entry.is_symlink():
+            return None
+        return Fault(name, "unreadable", f"it cannot be looked at ({error.strerror}); mend that, then sync")
+    if not stat.S_ISREG(status.st_mode):
+        return Fault(name, "not_a_file", "it is named like an image but is no regular file; move it away")
+    if not _YEAR_1_NS < status.st_mtime_ns < _YEAR_10000_NS:
+        message = "its modification time is beyond what can be recorded; set it with `touch`, then sync"
+        return Fault(name, "bad_time", message)
+    return Found(name, status.st_size, status.st_mtime_ns)
 
 
 def _inside(path: str, folder: str) -> bool:
@@ -232,13 +238,16 @@ def _unreadable(reason: str, path: str) -> Scan:
     return Scan(faults=(Fault("", "unreadable", message),), complete=False)
 
 
-def _failed(deed: str, path: str, error: OSError) -> LocalError:
+def failed(deed: str, path: str, error: OSError) -> LocalError:
+    """The error that says that `deed` could not be done to `path`, why, and what to do."""
     hints: dict[int | None, str] = {
         errno.EACCES: "Check the permissions, then run again.",
         errno.EPERM: "Check the permissions, then run again.",
         errno.EROFS: "The file system is read-only: mount it writable, then run again.",
         errno.ENOSPC: "The disk is full: make room, then run again.",
         errno.EDQUOT: "The quota is used up: make room, then run again.",
+        errno.ENOTDIR: _IN_THE_WAY,
+        errno.EEXIST: _IN_THE_WAY,
         errno.ENAMETOOLONG: "Give the actor's folder a shorter name.",
     }
     message = f"Cannot {deed} {layout.printable(path)}: {error.strerror or error}"

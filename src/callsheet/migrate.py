@@ -26,12 +26,12 @@ def response_json(
     raw, said = response
     if said.unplaced:
         first = layout.printable(layout.without_signature(said.unplaced[0]))
-        message = f"{len(said.unplaced)} of its URLs name no image in S3 (first: {first[:200]}); mend or remove them, then sync; the file stays"
+        message = f"{len(said.unplaced)} of its URLs name no image in S3 (first: {first[:200]}): name their bucket in other_buckets, or mend or remove them, then sync; the file stays"
         return False, (_problem(actor, "unplaced_url", message),)
     if not run.options.dry_run:
         manifest = run.store.load(actor.stem) or Manifest(None)
-    recorded = {run.where.locate(url) for entry in (*manifest.entries, *manifest.missing) for url in entry.urls}
-    lacking = [url for urls in said.urls.values() for url in urls if run.where.locate(url) not in recorded]
+    recorded = {run.where.identity(url) for entry in (*manifest.entries, *manifest.missing) for url in entry.urls}
+    lacking = [url for urls in said.urls.values() for url in urls if run.where.identity(url) not in recorded]
     if lacking:
         message = f"{len(lacking)} of its URLs could not be recorded yet (first: {lacking[0]}); the file stays"
         return False, (_problem(actor, "unplaced_url", message),)

@@ -16,11 +16,9 @@ from callsheet.errors import (
     AccessDenied,
     CallsheetError,
     LocalError,
-    NoCredentials,
     NoSuchBucket,
     NoSuchObject,
     RemoteError,
-    Unreachable,
 )
 from callsheet.layout import Layout
 from callsheet.listing import not_seen
@@ -39,6 +37,9 @@ from callsheet.model import (
     Sight,
 )
 from callsheet.remote import Remote
+
+_WORTH_LISTING = 2000
+"""A folder with more than this many other objects is not listed to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +181,11 @@ class Observer:
                 continue
             try:
                 closer = self._closer(known, side, there, remote)
-            except (NoCredentials, NoSuchBucket, Unreachable) as error:
-                self.problems.append(not_seen(there.location.bucket, error))
-                continue
             except CallsheetError as error:
-                self._problem(known.filename, error.code, error.sentence)
+                if isinstance(error, RemoteError) and (error.everywhere or isinstance(error, NoSuchBucket)):
+                    self.problems.append(not_seen(there.location.bucket, error))
+                else:
+                    self._problem(known.filename, error.code, error.sentence)
                 continue
             if there.location == self.where.location(self.actor.name, known.filename):
                 objects[known.filename] = closer
@@ -218,13 +219,17 @@ def look_at(
 ) -> tuple[dict[Location, RemoteObject | Sight], RemoteError | None]:
     """What is at some locations of one folder of a bucket, and why the rest is unknown, if it is.
 
-    One listing; one request each where listing is forbidden.
+    One listing; one request each where listing is forbidden, or the folder holds much else.
     """
-    wanted = set(locations)
+    wanted, page = set(locations), iter(range(_WORTH_LISTING))
     prefix = os.path.commonprefix([location.key for location in locations])  # noqa: RUF071  of strings: keys have no folders
     sides: dict[Location, RemoteObject | Sight] = {}
     try:
-        sides.update((item.location, item) for item in remote.list(bucket, prefix) if item.location in wanted)
+        for item in remote.list(bucket, prefix):
+            if item.location in wanted:
+                sides[item.location] = item
+            elif next(page, None) is None:
+                return _one_by_one(remote, locations)
     except AccessDenied:
         return _one_by_one(remote, locations)
     except RemoteError as error:

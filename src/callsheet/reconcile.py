@@ -73,7 +73,8 @@ def reconcile(
     missing: list[Entry] = []
     losses = Losses()
     for known in remembered(manifest, seen, actor, where):
-        local = seen.local_side(known.filename)
+        image = layout.is_image(known.filename)  # nobody looked for what is not: it stays as it is recorded
+        local = seen.local_side(known.filename) if image else Sight.UNKNOWN
         remote = remote_side(known, seen, actor, where, url_for)
         verdict = judge(known, local, remote, now)
         if isinstance(verdict, Entry):
@@ -84,12 +85,12 @@ def reconcile(
             missing.append(_gone(known, remote, now))
         elif known.filename in recorded:
             entries.append(known)
-        if known.filename not in was_missing:
+        if known.filename in recorded:
             losses += Losses(
                 local_recorded=known.recorded_local,
                 local_gone=known.recorded_local and local is Sight.ABSENT,
                 remote_recorded=known.recorded_remote,
-                remote_gone=known.recorded_remote and remote.seen is Sight.ABSENT,
+                remote_gone=known.recorded_remote and remote.seen is Sight.ABSENT and image,
             )
     names = manifest.names or actor.name
     return replace(manifest, names=names, entries=_sorted(entries), missing=_sorted(missing)), losses
@@ -144,11 +145,15 @@ def remote_side(known: Entry, seen: Observation, actor: Actor, where: Layout, ur
         else:
             side = Sight.UNKNOWN if url == known.s3_url else Sight.ABSENT
         if isinstance(side, RemoteObject):
-            return RemoteSide(side, url or url_for(default), tuple(other for other in known.urls if other != url))
+            used = url or url_for(default)
+            return RemoteSide(side, used, tuple(other for other in known.urls if other != used))
+        if side is Sight.UNKNOWN and url is not None and url == known.s3_url and location is not None:
+            break  # what is elsewhere says nothing of the object that the record is about
         sides.append(side)
-    if Sight.UNKNOWN in sides:
-        return RemoteSide(Sight.UNKNOWN, known.s3_url, known.alternate_s3_urls)
-    return RemoteSide(Sight.ABSENT, None, known.urls)
+    else:
+        if Sight.UNKNOWN not in sides:
+            return RemoteSide(Sight.ABSENT, None, known.urls)
+    return RemoteSide(Sight.UNKNOWN, known.s3_url, known.alternate_s3_urls)
 
 
 def locations_elsewhere(known: Iterable[Entry], actor: Actor, where: Layout) -> set[Location]:
@@ -171,7 +176,7 @@ def trusted_md5(known: Entry | None, size_bytes: int, mtime_ns: int, settled_ns:
 
     `settled_ns` is a time (ns since the epoch) after which all recorded hashes were taken or confirmed.
     """
-    if known is None or not known.recorded_local or mtime_ns + RACY_NS > settled_ns:
+    if known is None or known.status in (None, Status.S3_ONLY) or mtime_ns + RACY_NS > settled_ns:
         return None
     same = known.size_bytes == size_bytes and known.modified_timestamp == timestamp(mtime_ns)
     return known.md5_hash if same else None
@@ -207,6 +212,11 @@ def change_of(entry: Entry) -> Change | None:
     )
 
 
+def changes(manifest: Manifest) -> dict[str, Change]:
+    """The images that are out of sync, by filename, and which side of each changed."""
+    return {entry.filename: change for entry in manifest.entries if (change := change_of(entry)) is not None}
+
+
 def timestamp(mtime_ns: int) -> float:
     """A file's mtime in seconds, as manifests record it."""
     return mtime_ns / 1_000_000_000
@@ -215,12 +225,11 @@ def timestamp(mtime_ns: int) -> float:
 def _with_legacy(entry: Entry, seen: Observation, where: Layout) -> Entry:
     """`entry` with the URLs, prompt and mark that legacy files have for it, where it has none of its own."""
     said = seen.legacy
-    known = {where.locate(url) or url for url in entry.urls}
-    new: dict[Location | str, str] = {}
+    known = {where.identity(url) for url in entry.urls}
+    new: dict[object, str] = {}
     for url in said.urls.get(entry.filename, ()):
-        place = where.locate(url) or url
-        if place not in known:
-            new.setdefault(place, url)
+        if (identity := where.identity(url)) not in known:
+            new.setdefault(identity, url)
     urls = (*entry.urls, *new.values())
     prompt = entry.prompt if entry.prompt is not None else said.prompts.get(entry.filename)
     good = True if entry.good is None and entry.filename in said.good else entry.good
@@ -239,6 +248,8 @@ def _compare(known: Entry, local: LocalFile, remote: RemoteObject) -> tuple[str 
     if remote.md5 is not None:
         return remote.md5, remote.md5_evidence
     recorded = _recorded_md5(known, remote)
+    if recorded is not None and known.evidence not in (None, Evidence.LISTED, Evidence.RECORDED):
+        return recorded, known.evidence
     if recorded is not None:
         return recorded, Evidence.ETAG if recorded == remote.etag else Evidence.MD5
     return None, None
@@ -338,8 +349,7 @@ def _witnessed(entry: Entry, status: Status, evidence: Evidence, known: Entry, n
         proven_before = known.evidence is not Evidence.RECORDED
         if proven_before or evidence is Evidence.RECORDED:
             return replace(entry, status=status, evidence=known.evidence, checked_at=known.checked_at)
-    checked_at = known.checked_at if evidence is Evidence.RECORDED else now
-    return replace(entry, status=status, evidence=evidence, checked_at=checked_at)
+    return replace(entry, status=status, evidence=evidence, checked_at=None if evidence is Evidence.RECORDED else now)
 
 
 def _gone(known: Entry, remote: RemoteSide, now: datetime) -> Entry:

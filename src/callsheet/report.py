@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import reduce
 from operator import add
 from typing import Any
 
 from callsheet.layout import printable
-from callsheet.model import Actor, Counts, Problem
+from callsheet.model import Actor, Change, Counts, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class ActorReport:
     manifest_updated: bool = False
     response_deleted: bool = False
     drift: Drift | None = None
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    """The images that are out of sync, by filename, and which side of each changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ def _numbers(counts: Counts) -> dict[str, int]:
 
 def _row(row: ActorReport) -> dict[str, Any]:
     result: dict[str, Any] = {"actor_name": row.actor.name, "actor_id": row.actor.id, **_numbers(row.counts)}
+    result["changes"] = {filename: change.value for filename, change in row.changes.items()}
     if row.drift is None:
         return {**result, "manifest_updated": row.manifest_updated, "response_json_deleted": row.response_deleted}
     return {**result, **{key: list(names) for key, names in asdict(row.drift).items()}}

@@ -56,12 +56,9 @@ def load(
 ) -> Settings:
     """The settings that are in force for a tree; `remote` is the option, over all else."""
     folder = os.path.abspath(os.fspath(root) if root else environ.get("CALLSHEET_ROOT") or ".")
-    values = {**_from_file(os.path.join(folder, FILE)), **_from_environment(environ)}
-    if remote:
-        values["remote"] = remote
-    if values.get("remote", "").startswith("s3://"):
-        bucket, _, prefix = values["remote"].removeprefix("s3://").partition("/")
-        values.update(bucket=bucket, prefix=prefix)
+    option = {"remote": remote} if remote else {}
+    layers = (_from_file(os.path.join(folder, FILE)), _from_environment(environ), option)
+    values = {key: value for layer in layers for key, value in _with_bucket(layer).items()}
     if "region" not in values and values.get("bucket", Layout().bucket) != Layout().bucket:
         values["region"] = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or Layout().region
     where = Layout(**{key: value for key, value in values.items() if key in _LAYOUT_KEYS})
@@ -73,6 +70,15 @@ def load(
         anonymous=values.get("anonymous", False),
         workers=values.get("workers") or min(32, 4 * (os.cpu_count() or 1)),
     )
+
+
+def _with_bucket(layer: dict[str, Any]) -> dict[str, Any]:
+    """A remote in S3 names bucket and prefix, over what its own layer and those below it say of them."""
+    scheme, _, rest = layer.get("remote", "").partition("://")
+    if scheme.lower() != "s3":
+        return layer
+    bucket, _, prefix = rest.partition("/")
+    return {**layer, "bucket": bucket, "prefix": prefix, "remote": ""}
 
 
 _LAYOUT_KEYS = frozenset(field.name for field in fields(Layout))

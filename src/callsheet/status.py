@@ -28,7 +28,8 @@ def run_status(root: str, where: Layout, store: Store, wanted: tuple[str, ...]) 
         folder, training = where.folder(actor.name), where.training_dir(actor.name)
         scan = local.scan(os.path.join(root, folder), os.path.join(root, training))
         manifest = manifest or Manifest(None)
-        rows.append(ActorReport(actor, codec.counts(manifest), drift=drift(manifest, scan)))
+        found = drift(manifest, scan)
+        rows.append(ActorReport(actor, codec.counts(manifest), drift=found, changes=reconcile.changes(manifest)))
         problems.extend(_faults(actor, scan))
         problems.extend(findings(manifest, actor, where))
     return Report("status", tuple(rows), distinct(problems))
@@ -37,9 +38,8 @@ def run_status(root: str, where: Layout, store: Store, wanted: tuple[str, ...]) 
 def drift(manifest: Manifest, scan: local.Scan) -> Drift:
     """What `scan` shows that `manifest` does not say. What could not be looked at has not drifted."""
     on_disk = {found.filename: found for found in scan.found}
-    recorded = {entry.filename: entry for entry in manifest.entries}
-    held = [name for name, entry in recorded.items() if entry.recorded_local] if scan.complete else []
-    gone = [name for name in held if name not in on_disk and name not in scan.unknown]
+    recorded = {entry.filename: entry for entry in manifest.entries if entry.recorded_local}
+    gone = [name for name in recorded if scan.complete and name not in on_disk and name not in scan.unknown]
     touched = [
         name
         for name, found in on_disk.items()

@@ -91,9 +91,8 @@ class Store:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "ab"):
                 os.utime(path, ns=(moment_ns, moment_ns))
-        except OSError as error:
-            hint = "Check that the folder can be written to."
-            raise LocalError(f"Cannot write {path}: {error.strerror}", hint=hint) from error
+        except OSError:
+            return  # then the hashes are taken again
 
     def sweep(self, now: datetime) -> None:
         """Remove what killed writers left behind."""
@@ -112,8 +111,7 @@ class Store:
             hint = "Another run holds it; wait for that to end, then run again."
             raise LocalError(f"{path} was locked for {_LOCK_TIMEOUT_S:.0f} s", hint=hint) from error
         except OSError as error:
-            hint = "Check that the folder can be written to."
-            raise LocalError(f"Cannot lock {path}: {error.strerror}", hint=hint) from error
+            raise local.failed("lock", path, error) from error
         try:
             yield
         finally:

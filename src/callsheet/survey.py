@@ -8,8 +8,9 @@ until `adopt` settles it.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callsheet import layout, local
 from callsheet.errors import CallsheetError, Collision, UnknownActor
@@ -28,29 +29,36 @@ class Survey:
     taken: frozenset[str]
 
     def matching(self, wanted: Iterable[str]) -> Survey:
-        """Only the actors that the user named (`0`, `0000` or the full name); all of them for none.
+        """Only the actors that the user named (`0`, `0000` or the full name), and the problems of those; all for none.
 
-        `UnknownActor` for a name that nobody answers to, or an id that two answer to; `Collision` for one that collides.
+        `UnknownActor` for a name that nobody answers to, or an id that two answer to.
         """
         names = [name.rstrip("/").rpartition("/")[2] for name in wanted]
         if not names:
             return self
-        chosen = {actor.name: actor for actor in map(self._one, names)}
-        return Survey(tuple(sorted(chosen.values(), key=_by_name)), (), self.folders, self.taken)
+        chosen: dict[str, Actor] = {}
+        problems: list[Problem] = []
+        for name in names:
+            actor, told = self._one(name)
+            problems.extend(told)
+            if actor is not None:
+                chosen[actor.name] = actor
+        actors = tuple(sorted(chosen.values(), key=_by_name))
+        return Survey(actors, tuple(problems), self.folders, self.taken)
 
-    def _one(self, wanted: str) -> Actor:
+    def _one(self, wanted: str) -> tuple[Actor | None, list[Problem]]:
         exact = [actor for actor in self.actors if actor.name == wanted]
         answering = exact or [actor for actor in self.actors if layout.answers_to(actor, wanted)]
-        if len(answering) == 1:
-            return answering[0]
-        if answering:
+        if len(answering) > 1:
             names = ", ".join(actor.name for actor in answering)
             raise UnknownActor(f"{wanted!r} means more than one actor: {names}", hint="Give the full name.")
-        for problem in self.problems:
-            if wanted in (problem.actor, layout.actor_id(problem.actor)):
-                raise Collision(f"{problem.actor}: {problem.message}")
+        if answering:
+            return answering[0], []
+        troubled = [told for told in self.problems if layout.answers_to(layout.shared_actor(told.actor), wanted)]
+        if troubled:
+            return None, troubled
         hint = "`callsheet status` lists the actors; one that is only in S3 is found by a sync of all."
-        raise UnknownActor(f"There is no actor {layout.printable(wanted)!r}", hint=hint)
+        raise UnknownActor(f"There is no actor {layout.printable(wanted)[:100]!r}", hint=hint)
 
 
 def survey(root: str, where: Layout, store: Store) -> Survey:
@@ -60,20 +68,20 @@ def survey(root: str, where: Layout, store: Store) -> Survey:
     folders = [name for name in found if not layout.name_fault(name)]
     problems.extend(Problem(group[0], "", "twin_names", layout.twins_told(group)) for group in layout.twins(folders))
     stems = set(store.stems())
-    actors = [layout.own_actor(name) for name in folders if name in stems]
+    own = {name for name in folders if name in stems and name != layout.actor_id(name)}
+    actors = [layout.own_actor(name) for name in sorted(own)]
     sharing: dict[str, list[str]] = {}
     for name in folders:
-        if name not in stems:
+        if name not in own:
             sharing.setdefault(layout.actor_id(name), []).append(name)
     for number, names in sharing.items():
         owner, told = _settle(number, names, number in stems, store)
         actors.extend(owner)
         problems.extend(told)
-    owned = {actor.name for actor in actors}
-    for stem in sorted(stems - {actor.stem for actor in actors} - sharing.keys()):
-        owner, told = _without_folder(stem, owned, store)
-        actors.extend(owner)
-        problems.extend(told)
+    folderless = sorted(stems - {actor.stem for actor in actors} - sharing.keys())
+    owner, told = _without_folder(folderless, {actor.name for actor in actors}, store)
+    actors.extend(owner)
+    problems.extend(told)
     taken = frozenset(stems | {layout.actor_id(name) for name in folders})
     return Survey(tuple(sorted(actors, key=_by_name)), tuple(problems), frozenset(found), taken)
 
@@ -88,10 +96,11 @@ def only_in_s3(names: Iterable[str], seen: Survey) -> tuple[list[Actor], list[Pr
     """The actors among folders that exist in S3 only, and those that collide with an id that is taken."""
     known = {actor.name for actor in seen.actors} | seen.folders
     candidates = [name for name in names if layout.has_actor_form(name) and name not in known]
-    ids = [layout.actor_id(name) for name in candidates]
+    ids = Counter(map(layout.actor_id, candidates))
     actors, problems = [], []
-    for name, number in zip(candidates, ids, strict=True):
-        if number in seen.taken or ids.count(number) > 1:
+    for name in candidates:
+        number = layout.actor_id(name)
+        if number in seen.taken or ids[number] > 1:
             message = f"it is in S3 only, and another actor has the id {number}. {_adopt(name)}"
             problems.append(Problem(name, "", Collision.code, message))
         else:
@@ -107,7 +116,7 @@ def _settle(number: str, names: list[str], has_manifest: bool, store: Store) -> 
     owner = [layout.shared_actor(name) for name in names if name == named]
     others = [name for name in names if name != named]
     if problem is not None:
-        return [], [problem]
+        return [], [replace(problem, actor=name) for name in names]
     told = []
     for name in others:
         rivals = " and ".join(other for other in names if other != name)
@@ -123,18 +132,27 @@ def _settle(number: str, names: list[str], has_manifest: bool, store: Store) -> 
     return owner, told
 
 
-def _without_folder(stem: str, owned: set[str], store: Store) -> tuple[list[Actor], list[Problem]]:
-    """The actor of a manifest that no folder answers to."""
-    named, problem = _names(stem, store)
-    if problem is not None:
-        return [], [problem]
-    if named is None:
-        message = "its manifest names no folder, and none has its id; set character_name in it, or move it away"
-        return [], [Problem(stem, "", "no_folder", message)]
-    if named in owned:
-        message = f"this manifest names the folder {named}, which already has one; move one of the two away"
-        return [], [Problem(stem, "", Collision.code, message)]
-    return [Actor(named, layout.actor_id(named), stem)], []
+def _without_folder(stems: list[str], owned: set[str], store: Store) -> tuple[list[Actor], list[Problem]]:
+    """The actors of manifests that no folder answers to: of those that name an actor of their own."""
+    problems: list[Problem] = []
+    naming: dict[str, list[str]] = {}
+    for stem in stems:
+        named, problem = _names(stem, store)
+        if problem is not None:
+            problems.append(problem)
+        elif named is None:
+            message = "its manifest names no folder, and none has its id; set character_name in it, or move it away"
+            problems.append(Problem(stem, "", "no_folder", message))
+        else:
+            naming.setdefault(named, []).append(stem)
+    actors = []
+    for named, claiming in naming.items():
+        if named not in owned and len(claiming) == 1:
+            actors.append(Actor(named, layout.actor_id(named), claiming[0]))
+            continue
+        message = f"this manifest names {named}, which has another one too; move one of the two away"
+        problems.extend(Problem(stem, "", Collision.code, message) for stem in claiming)
+    return actors, problems
 
 
 def _names(stem: str, store: Store) -> tuple[str | None, Problem | None]:

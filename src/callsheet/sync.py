@@ -87,13 +87,14 @@ def run_sync(run: Run, wanted: tuple[str, ...], executor: Executor, on_progress:
         images += outcome.report.counts.total if outcome.report else 0
         hashed_bytes += outcome.hashed_bytes
         on_progress(Progress(len(outcomes), max(len(chosen.actors), len(outcomes)), images, hashed_bytes))
-    _refuse_mass_loss(run, outcomes)
+    problems.extend(problem for outcome in outcomes for problem in outcome.problems)
+    _refuse_mass_loss(run, outcomes, problems)
     held = [outcome.held for outcome in outcomes if outcome.held]
-    outcomes = [outcome for outcome in outcomes if not outcome.held]
-    outcomes.extend(_each(executor, _record_held, run, iter(held)))
+    late = list(_each(executor, _record_held, run, iter(held)))
+    outcomes.extend(late)
     if not run.options.dry_run:
         run.store.flush()
-    problems.extend(problem for outcome in outcomes for problem in outcome.problems)
+    problems.extend(problem for outcome in late for problem in outcome.problems)
     rows = sorted((outcome.report for outcome in outcomes if outcome.report), key=lambda row: row.actor.name)
     return Report("sync", tuple(rows), distinct(problems), dry_run=run.options.dry_run)
 
@@ -115,7 +116,7 @@ def _listed(run: Run, remote: Remote, everyone: survey.Survey, problems: list[Pr
             yield Task(waiting.pop(), Listing({}, complete=True))
         if waiting and waiting[-1].name == name:
             yield Task(waiting.pop(), listing)
-        elif layout.has_actor_form(name):
+        elif layout.has_actor_form(name) and any(map(layout.is_image, listing.objects)):
             strangers[name] = listing
     if folders.error is not None:
         problems.append(not_seen(run.where.bucket, folders.error))
@@ -209,13 +210,18 @@ def _bring_up(run: Run, held: Held) -> Outcome:
             return _reconciled(run, actor, fresh, sighting)[0]
 
         manifest, changed = run.store.update(actor, on_top_of, run.started)
-    hashed_all = Sight.UNKNOWN not in sighting.seen.local.values() and sighting.seen.local_complete
-    if sighting.hashed_files and hashed_all and not run.options.dry_run:
+    if sighting.hashed_files and not run.options.dry_run and _all_confirmed(manifest, sighting):
         run.store.set_settled(actor.stem, held.started_ns)
     deleted, problems = migrate.response_json(run, actor, sighting.response, manifest)
-    report = ActorReport(actor, codec.counts(manifest), changed, deleted)
+    report = ActorReport(actor, codec.counts(manifest), changed, deleted, changes=reconcile.changes(manifest))
     told = (*sighting.problems, *findings(manifest, actor, run.where), *problems)
     return Outcome(report, told, hashed_bytes=sighting.hashed_bytes)
+
+
+def _all_confirmed(manifest: Manifest, sighting: Sighting) -> bool:
+    """Whether every recorded hash of a local file was taken or confirmed in this run."""
+    hashed = (entry.filename for entry in manifest.entries if entry.recorded_local and entry.md5_hash)
+    return all(sighting.seen.local_side(name) is not Sight.UNKNOWN for name in hashed)
 
 
 def _without_marks(manifest: Manifest) -> tuple[Entry, ...]:
@@ -223,7 +229,7 @@ def _without_marks(manifest: Manifest) -> tuple[Entry, ...]:
     return tuple(replace(entry, good=None, prompt=None) for entry in (*manifest.entries, *manifest.missing))
 
 
-def _refuse_mass_loss(run: Run, outcomes: list[Outcome]) -> None:
+def _refuse_mass_loss(run: Run, outcomes: list[Outcome], problems: list[Problem]) -> None:
     """More than half, and at least 20, of what was recorded on a side is gone at once: stop."""
     if run.options.accept_loss:
         return
@@ -236,9 +242,8 @@ def _refuse_mass_loss(run: Run, outcomes: list[Outcome]) -> None:
             hint = (
                 "Is the disk mounted, the bucket the right one? If they really are gone: callsheet sync --accept-loss"
             )
-            raise LossRefused(
-                f"{gone} of {recorded} recorded images have vanished {side}; no loss was recorded", hint=hint
-            )
+            message = f"{gone} of {recorded} recorded images have vanished {side}; no loss was recorded"
+            raise LossRefused(message, hint=hint, problems=distinct(problems))
 
 
 def _each(executor: Executor, job: Callable[[Run, _T], Outcome], run: Run, tasks: Iterable[_T]) -> Iterator[Outcome]:

@@ -14,7 +14,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from callsheet.errors import AccessDenied, NoSuchBucket, NoSuchObject, ObjectChanged, RemoteError, Unreachable
+from callsheet.errors import (
+    AccessDenied,
+    BrokenListing,
+    NoSuchBucket,
+    NoSuchObject,
+    ObjectChanged,
+    RemoteError,
+    Unreachable,
+)
 from callsheet.model import Location
 from callsheet.remote import directory
 from callsheet.remote.directory import DirectoryRemote
@@ -84,11 +92,7 @@ def test_a_name_is_a_folder_a_file_or_neither_and_stands_for_one_key(name: str) 
 def test_what_is_no_object_is_not_listed(remote: DirectoryRemote, bucket: Path, tmp_path: Path) -> None:
     put(remote, "a.jpg")
     (bucket / "README").write_bytes(b"no encoding of a key")
-    (bucket / "%zz.jpg").write_bytes(b"")
-    (bucket / "%2e.jpg").write_bytes(b"")
-    (bucket / "v1.0").mkdir()
-    (bucket / "v1.0" / "x.jpg").write_bytes(b"")
-    (bucket / os.fsdecode(b"\xff.jpg")).write_bytes(b"")
+    (bucket / ".git").mkdir()
     (bucket / "empty").mkdir()
     os.mkfifo(bucket / "pipe.jpg")
     (tmp_path / "outside.jpg").write_bytes(b"")
@@ -101,6 +105,21 @@ def test_what_is_no_object_is_not_listed(remote: DirectoryRemote, bucket: Path, 
     with pytest.raises(RemoteError):
         put(remote, "loop/b.jpg")
     assert listed(remote, "loop/") == []
+
+
+@pytest.mark.parametrize(
+    ("path", "better"),
+    [("50%.jpg", "50%25.jpg"), ("%2e.jpg", "%252e.jpg"), ("v1.0/x.jpg", "v1.0%"), (os.fsdecode(b"\xff.jpg"), "jpg")],
+)
+def test_what_was_put_there_under_another_name_is_told_not_overlooked(
+    remote: DirectoryRemote, bucket: Path, path: str, better: str
+) -> None:
+    put(remote, "a.jpg")
+    (bucket / path).parent.mkdir(exist_ok=True)
+    (bucket / path).write_bytes(b"")
+    with pytest.raises(BrokenListing) as caught:
+        listed(remote)
+    assert better in caught.value.hint
 
 
 def test_a_file_that_changes_has_another_etag(remote: DirectoryRemote, bucket: Path) -> None:

@@ -577,9 +577,10 @@ def test_a_collision_that_is_named_on_the_command_line_is_told_with_its_next_ste
     ran = run(crowd.root, "sync", "--offline", "0007_bert")
     assert ran.code == 1
     assert "callsheet adopt 0007_bert" in ran.err
-    document = run(crowd.root, "sync", "--offline", "--json", "0007_bert").document
-    assert document["error"] == "collision"
-    assert "callsheet adopt 0007_bert" in document["message"] + document["hint"]
+    for wanted in ("0007_bert", "0007", "7"):
+        problem = run(crowd.root, "sync", "--offline", "--json", wanted, "0001").problems[-1]
+        assert problem["code"] == "collision"
+        assert "callsheet adopt 0007_bert" in problem["message"]
 
 
 def test_two_manifests_that_name_one_folder_are_told_and_neither_is_changed(crowd: Tree) -> None:
@@ -640,12 +641,13 @@ def test_an_actor_whose_name_is_too_long_for_a_manifest_is_told(crowd: Tree, len
     crowd.both(name, "a.png")
     response = crowd.response(name, [crowd.url(name, "a.png")])
     before = snapshot(response)
-    report = crowd.library().sync()
-    problem = only_problem(report)
-    assert problem.actor == name
-    assert "too long" in problem.message
-    assert "shorter name" in problem.message
-    assert snapshot(response) == before
+    for wanted in ((name,), ()):  # alone, while there is no folder for manifests yet, and then among others
+        report = crowd.library().sync(wanted)
+        problem = only_problem(report)
+        assert problem.actor == name
+        assert "too long" in problem.message
+        assert "shorter name" in problem.message
+        assert snapshot(response) == before
     others_are_done(crowd, report)
 
 
@@ -667,7 +669,7 @@ def test_a_state_folder_that_is_a_file_is_told_for_each_actor_and_loses_nothing(
     report = crowd.library().sync()
     assert {problem.actor for problem in report.problems} == {*GOOD, BAD}
     assert all("data/.callsheet" in problem.message for problem in report.problems)
-    assert all("Check that the folder can be written to" in problem.message for problem in report.problems)
+    assert all("run again" in problem.message for problem in report.problems)
     assert snapshot(response) == before
     (crowd.root / "data/.callsheet").unlink()
     report = crowd.library().sync()

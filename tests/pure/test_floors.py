@@ -22,7 +22,7 @@ FLOORS = [
 ]
 # Within a floor, a module may import those before it.
 WITHIN = {
-    "model": {"errors"},
+    "errors": {"model"},
     "codec": {"layout"},
     "legacy": {"layout", "codec"},
     "reconcile": {"layout"},

@@ -273,7 +273,7 @@ def test_no_file_stays_open(way: str, tmp_path: Path, shelf: dict[int, tuple[str
 def test_a_file_that_is_touched_while_it_is_read_has_no_hash(way: str, tmp_path: Path) -> None:
     path = tmp_path / "busy.png"
     with path.open("wb") as file:
-        file.truncate(32_000_000)
+        file.truncate(128_000_000)
     quiet = tmp_path / "quiet.png"
     quiet.write_bytes(b"abc")
     moments = iter(range(1_700_000_000_000_000_000, 1_800_000_000_000_000_000, 1_000_000))

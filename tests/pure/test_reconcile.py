@@ -350,3 +350,62 @@ def test_marks_and_urls_survive_any_history(history: list[tuple[str, str]]) -> N
     (found,) = (*manifest.entries, *manifest.missing)
     assert (found.good, found.prompt, found.source["theirs"]) == (True, "a face", 1)
     assert OTHER_URL in found.urls
+
+
+def test_another_place_says_nothing_of_an_object_that_could_not_be_looked_at() -> None:
+    """The same name in the default folder, with other content, while the recorded bucket does not answer."""
+    known = entry(Status.SYNCED, s3_url=OTHER_URL, etag=A, s3_md5=A, synced_md5=A)
+    seen = Observation({NAME: local()}, listing=Listing({NAME: remote(B, md5=B)}, complete=True))
+    assert _run(Manifest(ACTOR.name, (known,)), seen).entries == (known,)
+
+
+def test_a_record_that_is_no_image_is_left_as_it_is() -> None:
+    tiff = replace(
+        entry(Status.SYNCED, s3_url=URL.replace(".png", ".tiff")),
+        filename="0000_x_1.tiff",
+        local_path=WHERE.image(ACTOR.name, "0000_x_1.tiff"),
+    )
+    assert _run(Manifest(ACTOR.name, (tiff,)), Observation(listing=Listing({}, complete=True))).entries == (tiff,)
+
+
+def test_a_url_with_a_version_is_another_url() -> None:
+    versioned = f"{URL}?versionId=abc"
+    known = entry(Status.SYNCED, s3_url=URL, etag=A, s3_md5=A, synced_md5=A)
+    seen = replace(_seen(local(), remote()), legacy=Legacy({NAME: (versioned,)}))
+    assert _run(Manifest(ACTOR.name, (known,)), seen).entries[0].urls == (URL, versioned)
+
+
+def test_a_url_that_leads_nowhere_is_not_recorded_twice() -> None:
+    """As with an endpoint whose URLs cannot be read back."""
+    odd = "http://minio.local/elsewhere/x.png"
+    seen = Observation({NAME: local()}, listing=Listing({NAME: remote()}, complete=True))
+    manifest = Manifest(None)
+    for _ in range(3):
+        manifest = reconcile(manifest, seen, ACTOR, WHERE, lambda place: odd, NOW)[0]
+        assert manifest.entries[0].urls == (odd,)
+
+
+def test_a_missing_image_lends_its_hash_to_no_file() -> None:
+    """What is recorded of it is the object's, and a file that comes may have the object's size and time."""
+    assert trusted_md5(entry(None, md5=A), 10, MTIME_NS, SETTLED_NS) is None
+
+
+def test_what_was_proven_by_reading_stays_proven_by_reading_after_an_edit() -> None:
+    read = replace(remote(KMS), md5=A, md5_evidence=Evidence.CONTENT)
+    first = _run(Manifest(None), _seen(local(), read))
+    edited = _run(first, _seen(local(B), remote(KMS))).entries[0]
+    assert (edited.status, edited.evidence) == (Status.OUT_OF_SYNC, Evidence.CONTENT)
+
+
+def test_a_status_that_follows_from_the_record_alone_was_never_checked() -> None:
+    first = _run(Manifest(None), _seen(local(), remote()))
+    edited = _run(first, _seen(local(B), Sight.UNKNOWN)).entries[0]
+    assert (edited.status, edited.evidence, edited.checked_at) == (Status.OUT_OF_SYNC, Evidence.RECORDED, None)
+
+
+def test_only_what_was_in_the_manifest_can_be_lost() -> None:
+    said = Legacy({f"0000_x_{number}.png": (URL.replace("_1.png", f"_{number}.png"),) for number in range(2, 30)})
+    seen = Observation(listing=Listing({}, complete=True), legacy=said)
+    result, losses = reconcile(Manifest(None), seen, ACTOR, WHERE, lambda place: "", NOW)
+    assert len(result.missing) == 28
+    assert (losses.remote_recorded, losses.remote_gone) == (0, 0)

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from callsheet.cli import callsheet
 from callsheet.layout import Layout
 from callsheet.remote.directory import DirectoryRemote
+from callsheet.settings import load
 from factory import Tree
 
 ACTOR = "0000_european_16_male"
@@ -222,3 +223,51 @@ def test_the_demo_shows_everything_and_its_second_sync_is_silent(tmp_path: Path)
 def test_a_big_demo_has_as_many_actors_as_asked(tmp_path: Path) -> None:
     assert _process("demo", "--big", "30", str(tmp_path / "demo")).returncode == 0
     assert json.loads(_process("--root", str(tmp_path / "demo"), "status", "--json").stdout)["actors"] == 30
+
+
+def test_a_slip_of_the_pen_adopts_nothing(project: Tree) -> None:
+    _run(project, "sync")
+    before = project.manifests()
+    for slip, code in (("0001_ohter", 1), ("0099_nobody", 2)):
+        run = _process(
+            "--root", str(project.root), "--remote", f"file://{project.root.parent / 'buckets'}", "adopt", slip
+        )
+        assert run.returncode == code
+        assert slip in run.stderr
+    assert project.manifests() == before
+
+
+def test_mass_loss_is_told_with_all_else_that_was_found(project: Tree) -> None:
+    for number in range(25):
+        project.image("0002_many", f"{number}.png")
+    _run(project, "sync")
+    before = project.manifests()
+    for image in project.folder("0002_many").iterdir():
+        image.unlink()
+    os.mkfifo(project.folder("0001_other") / "pipe.png")
+    run = _process("--root", str(project.root), "sync", "--offline")
+    assert run.returncode == 3
+    assert "25 of 27 recorded images have vanished" in run.stderr
+    assert "--accept-loss" in run.stderr
+    assert "0001_other/pipe.png" in run.stderr
+    assert project.manifests() == before
+    assert _process("--root", str(project.root), "sync", "--offline", "--accept-loss").returncode == 1
+    assert len(project.read_manifest("0002")["training_data_missing"]) == 25
+
+
+@pytest.mark.parametrize(
+    ("file", "environ", "option", "bucket", "prefix"),
+    [
+        ("", {}, "", "story-boards-assets", "system_actors/training_data"),
+        ('remote = "s3://from-file/p"', {}, "", "from-file", "p"),
+        ('remote = "s3://from-file/p"', {"CALLSHEET_BUCKET": "from-env"}, "", "from-env", "p"),
+        ('bucket = "from-file"', {"CALLSHEET_REMOTE": "s3://from-env"}, "", "from-env", ""),
+        ('bucket = "from-file"', {"CALLSHEET_BUCKET": "from-env"}, "S3://from-option/q/", "from-option", "q"),
+    ],
+)
+def test_an_option_rules_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, file: str, environ: dict[str, str], option: str, bucket: str, prefix: str
+) -> None:
+    (tmp_path / "callsheet.toml").write_text(file)
+    where = load(tmp_path, remote=option, environ=environ).where
+    assert (where.bucket, where.prefix) == (bucket, prefix)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from callsheet import layout
-from callsheet.model import Location
-from factory import SETTLED_S, USER_BUCKET, Tree, urls_of
+from callsheet.errors import Unreachable
+from callsheet.model import Location, RemoteObject
+from callsheet.remote.memory import MemoryRemote
+from factory import SETTLED_S, USER_BUCKET, Tree, md5_of, urls_of
 
 FOREIGN_BEFORE = {
     "metadata": {"source": "casting", "tags": ["a", None, 1.5]},
@@ -270,3 +273,104 @@ def test_status_tells_what_changed_on_disk(quirks: Quirks) -> None:
         ("0001_plain_2.JPG",),
         ("0001_plain_10.png",),
     )
+
+
+def test_two_manifests_without_a_folder_that_name_one_actor_are_told_and_left_alone(tree: Tree) -> None:
+    actor = "0005_gone"
+    url = tree.object(actor, f"{actor}_0.png")
+    for stem in ("0005", actor):
+        tree.write_manifest(
+            stem,
+            _old_manifest(actor, training_data=[{"filename": f"{actor}_0.png", "s3_url": url, "status": "s3_only"}]),
+        )
+    before = tree.manifests()
+    report = tree.library().sync()
+    assert {(problem.actor, problem.code) for problem in report.problems} == {
+        ("0005", "collision"),
+        (actor, "collision"),
+    }
+    assert tree.manifests() == before
+
+
+def test_a_folder_in_s3_without_images_is_no_actor(tree: Tree) -> None:
+    tree.object("0042_backup", "notes.txt")
+    assert tree.library().sync().actors == ()
+
+
+def test_a_folder_that_is_only_digits_owns_no_manifest_by_its_name(tree: Tree) -> None:
+    for actor in ("0000", "0000_x"):
+        tree.image(actor, "a.png")
+    tree.write_manifest("0000", {"lora_model": 1})
+    before = tree.manifests()
+    report = tree.library().sync()
+    assert {problem.actor for problem in report.problems} == {"0000", "0000_x"}
+    assert tree.manifests() == before
+
+
+def test_a_file_that_comes_to_disk_is_new_whatever_its_size_and_time(tree: Tree) -> None:
+    actor = "0001_x"
+    tree.object(actor, "a.png", b"content")
+    tree.folder(actor)
+    tree.library().sync()
+    row = tree.read_manifest("0001")["training_data"][0]
+    tree.image(actor, "a.png", b"CONTENT", mtime_s=row["modified_timestamp"])
+    (report,) = tree.library().status().actors
+    assert report.drift
+    assert report.drift.new == ("a.png",)
+
+
+def test_one_odd_file_does_not_make_the_others_be_hashed_again(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    actor = "0001_x"
+    tree.image(actor, "a.png")
+    (tree.folder(actor) / "out.png").symlink_to("/etc/hostname")
+    tree.library().sync()
+    hashed: list[str] = []
+
+    def noted(paths: list[str]) -> list[object]:
+        hashed.extend(paths)
+        return []
+
+    monkeypatch.setattr("callsheet.hashing.hash_files", noted)
+    tree.library().sync()
+    assert hashed == []
+
+
+def test_a_large_folder_elsewhere_is_not_listed_to_its_end(tree: Tree) -> None:
+    flat = [Location(USER_BUCKET, f"all/{number:05}.png") for number in range(5000)]
+    for location in flat:
+        tree.remote.put(location, b"x", md5=md5_of(b"x"))
+    listed = 0
+    listing = tree.remote.list
+
+    def counted(bucket: str, prefix: str) -> Iterator[RemoteObject]:
+        nonlocal listed
+        for item in listing(bucket, prefix):
+            listed += bucket == USER_BUCKET
+            yield item
+
+    tree.remote.list = counted  # type: ignore[method-assign]
+    actor = "0001_x"
+    wanted = [flat[1], flat[2500], flat[4999]]
+    tree.response(actor, [layout.s3_url(location, tree.where.region) for location in wanted])
+    tree.library().sync()
+    assert set(tree.statuses("0001").values()) == {"s3_only"}
+    assert listed < 2100
+
+
+def test_one_object_that_cannot_be_read_does_not_blind_the_run(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(tree.remote, MemoryRemote)
+    for number in range(5):
+        actor = f"{number:04}_x"
+        tree.image(actor, "a.png", b"here")
+        tree.remote.store(tree.where.location(actor, "a.png"), b"gone", etag=md5_of(b"opaque"), etag_is_md5=False)
+    read = MemoryRemote.read
+
+    def broken(self: MemoryRemote, location: Location, *, if_match: str) -> Iterator[bytes]:
+        if "0002_x" in location.key:
+            raise Unreachable("the connection broke")
+        return read(self, location, if_match=if_match)
+
+    monkeypatch.setattr(MemoryRemote, "read", broken)
+    report = tree.library().sync()
+    assert len(report.problems) == 1
+    assert [tree.statuses(f"{number:04}")["a.png"] for number in range(5)].count("out_of_sync") == 4

@@ -30,10 +30,10 @@ OUTPUT = """\
 
 📊 SUMMARY
 ================================================================================
-✅ Processed 1 actor
+✅ Processed 1 actors
 📸 Found 17 total training images
-🗑️  Deleted 1 response.json file
-📝 Updated 1 manifest
+🗑️  Deleted 1 response.json files
+📝 Updated 1 manifests
 """
 
 
@@ -129,7 +129,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(project: Tree) -> None:
     run = _script(project, "--dry-run")
     assert run.returncode == 0
     assert "Would have deleted response.json" in run.stdout
-    assert "📝 Would have updated 1 manifest\n" in run.stdout
+    assert "📝 Would have updated 1 manifests\n" in run.stdout
     assert sorted((path, path.stat().st_mtime_ns) for path in project.root.rglob("*")) == before
 
 

@@ -9,7 +9,8 @@ import sys
 import click
 
 from callsheet.cli.commands import callsheet
-from callsheet.errors import CallsheetError, UsageError
+from callsheet.cli.text import write_problems
+from callsheet.errors import CallsheetError, LossRefused, UsageError
 from callsheet.layout import printable
 
 __all__ = ["callsheet", "main"]
@@ -42,6 +43,8 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo(f"callsheet: {printable(str(error))}", err=True)
         if error.hint:
             click.echo(f"  {error.hint}", err=True)
+        if isinstance(error, LossRefused):
+            write_problems(error.problems)
         sys.exit(error.exit_code)
 
 

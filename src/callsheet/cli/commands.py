@@ -188,15 +188,21 @@ def mark(
 @click.option(
     "--big", type=click.IntRange(1, 100_000), metavar="N", help="N actors with small pictures, to try out scale."
 )
-def demo(directory: str, big: int | None) -> int:
+@_json_option
+def demo(directory: str, big: int | None, as_json: bool) -> int:
     """Make a small made-up data set with every status in it, sync it, and tell what to look at.
 
     Writes into DIRECTORY [default: callsheet-demo], with a folder as its bucket: no S3, no credentials. A demo that is
     already there is replaced; any other folder that is not empty is refused.
     """
-    from callsheet.cli.demo import run_demo
+    from callsheet.cli.demo import make_demo, show_demo
 
-    return run_demo(directory, big)
+    tree, report = make_demo(directory, big)
+    if as_json:
+        _print_json({**report.as_dict(), "root": tree.root, "notes": list(tree.notes)})
+    else:
+        show_demo(tree, report)
+    return 0
 
 
 def _tell(report: Report, *, as_json: bool) -> int:

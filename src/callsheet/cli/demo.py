@@ -10,16 +10,17 @@ import click
 from callsheet.cli import text
 from callsheet.cli.progress import progress_bar
 from callsheet.demo import ground
-from callsheet.demo.tree import add_orphan, buckets, write_demo
+from callsheet.demo.tree import DemoTree, add_orphan, buckets, write_demo
 from callsheet.layout import Layout
 from callsheet.remote import open_remote
+from callsheet.report import Report
 from callsheet.settings import FILE, open_library
 
 _BUCKETS = "buckets"
 
 
-def run_demo(directory: str, big: int | None) -> int:
-    """Make the demo in `directory`, with `big` small actors if given; the exit code. Its collision is no failure."""
+def make_demo(directory: str, big: int | None) -> tuple[DemoTree, Report]:
+    """Make the demo in `directory`, with `big` small actors if given, and sync it."""
     root = os.path.abspath(directory)
     url = f"file://{os.path.join(root, _BUCKETS)}"
     where = Layout()
@@ -33,16 +34,19 @@ def run_demo(directory: str, big: int | None) -> int:
         )
     with progress_bar() as show:
         report = open_library(root).sync(on_progress=show)
-    text.write(report)
     if big is None:
         add_orphan(root, where)
-    shown = os.path.relpath(root)
-    click.echo(
-        f"\n🎬 {tree.actors:,} actors, {tree.images:,} images on disk, {tree.objects:,} objects in the buckets: {shown}"
-    )
+    return tree, report
+
+
+def show_demo(tree: DemoTree, report: Report) -> None:
+    """Print what the sync said, and what to look at."""
+    text.write(report)
+    shown = os.path.relpath(tree.root)
+    numbers = f"{tree.actors:,} actors, {tree.images:,} images on disk, {tree.objects:,} objects in the buckets"
+    click.echo(f"\n🎬 {numbers}: {shown}")
     for note in tree.notes:
         click.echo(f"  • {note}")
-    click.echo(
-        f"\nNext:\n  callsheet --root {shown} status\n  callsheet --root {shown} sync        # again: it changes nothing"
-    )
-    return 0
+    click.echo("\nNext:")
+    click.echo(f"  callsheet --root {shown} status")
+    click.echo(f"  callsheet --root {shown} sync        # takes in the new picture; after that it changes nothing")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import click
 
 from callsheet.layout import printable
-from callsheet.model import Counts, Problem
+from callsheet.model import Change, Counts, Problem
 from callsheet.report import ActorReport, Drift, Report
 
 _RULE = "=" * 80
@@ -41,32 +42,39 @@ def _sync_lines(report: Report) -> Iterable[str]:
     yield "📊 SUMMARY"
     yield _RULE
     would = "Would have " if report.dry_run else ""
-    yield f"✅ Processed {_count(len(report.actors), 'actor')}"
-    yield f"📸 Found {_count(report.counts.total, 'total training image')}"
-    yield f"🗑️  {_deed(would, 'Deleted')} {_count(report.response_json_deleted, 'response.json file')}"
-    yield f"📝 {_deed(would, 'Updated')} {_count(report.manifests_updated, 'manifest')}"
-    yield from _beyond_the_first_two(report.counts, "")
+    yield f"✅ Processed {len(report.actors):,} actors"
+    yield f"📸 Found {report.counts.total:,} total training images"
+    yield f"🗑️  {_deed(would, 'Deleted')} {report.response_json_deleted:,} response.json files"
+    yield f"📝 {_deed(would, 'Updated')} {report.manifests_updated:,} manifests"
+    changes = Counter(change for row in report.actors for change in row.changes.values())
+    yield from _beyond_the_first_two(report.counts, changes, "")
 
 
 def _actor_lines(row: ActorReport, *, would: str) -> Iterable[str]:
     counts = row.counts
     yield f"📁 Processing actor: {row.actor.name} (ID: {row.actor.id})"
-    yield f"  ✅ Found {_count(counts.total, 'training image')}"
+    yield f"  ✅ Found {counts.total:,} training images"
     if counts.synced:
-        yield f"     📤 {counts.synced:,} {'image has an S3 URL' if counts.synced == 1 else 'images have S3 URLs'} (synced)"
+        yield f"     📤 {counts.synced:,} images have S3 URLs (synced)"
     if counts.local_only:
-        yield f"     💾 {_are(counts.local_only)} local only"
-    yield from _beyond_the_first_two(counts, "     ")
+        yield f"     💾 {counts.local_only:,} images are local only"
+    yield from _beyond_the_first_two(counts, Counter(row.changes.values()), "     ")
     if row.response_deleted:
         yield f"  🗑️  {_deed(would, 'Deleted')} response.json"
     yield f"  ✅ {_deed(would, 'Updated')} manifest" if row.manifest_updated else "  ✅ Manifest is up to date"
 
 
-def _beyond_the_first_two(counts: Counts, indent: str) -> Iterable[str]:
+_CHANGED = {Change.LOCAL: "here", Change.S3: "in S3", Change.BOTH: "on both sides", Change.UNKNOWN: "who knows where"}
+
+
+def _beyond_the_first_two(counts: Counts, changes: Counter[Change], indent: str) -> Iterable[str]:
     if counts.s3_only:
         yield f"{indent}☁️  {_are(counts.s3_only)} in S3 only"
     if counts.out_of_sync:
-        yield f"{indent}🔀 {_are(counts.out_of_sync)} out of sync"
+        where = ", ".join(
+            f"{changes[change]:,} changed {place}" for change, place in _CHANGED.items() if changes[change]
+        )
+        yield f"{indent}🔀 {_are(counts.out_of_sync)} out of sync: {where}"
     if counts.missing:
         yield f"{indent}❓ {_are(counts.missing)} missing: recorded once, now on neither side"
 

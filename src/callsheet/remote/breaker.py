@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NoReturn
 
-from callsheet.errors import NoCredentials, NoSuchBucket, RemoteError, Unreachable
+from callsheet.errors import NoSuchBucket, RemoteError
 from callsheet.model import Location, RemoteObject
 from callsheet.remote.contract import Remote
 
@@ -36,10 +36,7 @@ class Breaker:
 
     def read(self, location: Location, *, if_match: str) -> Iterator[bytes]:
         self._check(location.bucket)
-        try:
-            yield from self._remote.read(location, if_match=if_match)
-        except RemoteError as error:
-            self._raise_first(location.bucket, error)
+        yield from self._remote.read(location, if_match=if_match)  # a body that breaks off is that object's trouble
 
     def put(self, location: Location, body: bytes, *, md5: str) -> RemoteObject:
         return self._remote.put(location, body, md5=md5)
@@ -53,15 +50,15 @@ class Breaker:
     def _check(self, bucket: str) -> None:
         failure = self._failures.get(None) or self._failures.get(bucket)
         if failure is not None:
-            raise failure
+            raise failure.with_traceback(None)  # or each raise would add to what it holds
 
     def _raise_first(self, bucket: str, error: RemoteError) -> NoReturn:
         """Raise what the endpoint or the bucket failed with first, so that all who meet the failure tell the same."""
         first = error
-        if isinstance(error, NoCredentials | Unreachable):
+        if error.everywhere:
             first = self._failures.setdefault(None, error)
         elif isinstance(error, NoSuchBucket):
             first = self._failures.setdefault(bucket, error)
         if first is error:
             raise error
-        raise first from error
+        raise first.with_traceback(None) from error

@@ -17,6 +17,7 @@ from io import BufferedReader
 from callsheet.errors import (
     AccessDenied,
     BadDigest,
+    BrokenListing,
     NoSuchBucket,
     NoSuchObject,
     ObjectChanged,
@@ -26,7 +27,7 @@ from callsheet.errors import (
 from callsheet.layout import printable, s3_url
 from callsheet.model import Location, RemoteObject
 from callsheet.remote.names import check_bucket, check_location, check_text, shown
-from callsheet.remote.paths import decode_file, decode_folder, encode_folder, encode_key
+from callsheet.remote.paths import decode_file, decode_folder, encode_file, encode_folder, encode_key
 
 _CHUNK_BYTES = 1 << 20
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -214,12 +215,27 @@ def _children(folder: str, start: str) -> list[tuple[str, str, bool]]:
             for entry in entries:
                 is_folder = entry.is_dir(follow_symlinks=False)
                 segment = decode_folder(entry.name) if is_folder else decode_file(entry.name)
+                if segment is None and _meant_for_an_object(entry.name, is_folder=is_folder):
+                    raise _misnamed(entry.path, is_folder=is_folder)
                 if segment is not None and (is_folder or entry.is_file(follow_symlinks=False)):
                     children.append((f"{start}{segment}/" if is_folder else start + segment, entry.path, is_folder))
     except OSError as error:
         if error.errno not in _ABSENT:
             raise
     return sorted(children)
+
+
+def _meant_for_an_object(name: str, *, is_folder: bool) -> bool:
+    """Whether somebody who put `name` there by hand will miss it: a README or a hidden file is nobody's object."""
+    return not name.startswith((".", _TEMPORARY)) and (is_folder or "." in name)
+
+
+def _misnamed(path: str, *, is_folder: bool) -> BrokenListing:
+    """A file that was put there by hand: which object it should be is not ours to guess."""
+    name = os.path.basename(path)
+    better = encode_folder(name) if is_folder else encode_file(name)
+    hint = f"Rename it to {printable(better)}, which stands for that name"
+    return BrokenListing(f"{printable(path)} has a name that this store does not write", hint=hint)
 
 
 def _publish(path: str, body: bytes) -> os.stat_result:
