@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import random
+import secrets
 import shutil
 import subprocess
 import sys
@@ -43,9 +45,18 @@ class Ground:
         return os.path.join(self.folder, "flat")
 
     def forget(self) -> None:
-        """Remove all that callsheet has ever recorded of the tree."""
+        """Make the next sync a first one. What it takes away is only moved: file systems are slow to give out again the
+        inodes of files that were deleted a moment ago, and no first sync of anybody's starts with that."""
+        aside = os.path.join(self.folder, "forgotten", secrets.token_hex(8))
         for path in (WHERE.manifests_dir, WHERE.state_dir):
-            shutil.rmtree(os.path.join(self.root, path), ignore_errors=True)
+            target = os.path.join(aside, path)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(os.path.join(self.root, path), target)
+
+    def tidy(self) -> None:
+        """Delete what was moved aside."""
+        shutil.rmtree(os.path.join(self.folder, "forgotten"), ignore_errors=True)
 
 
 def make(bench_dir: str, actors: int, images: int) -> Ground:

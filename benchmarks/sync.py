@@ -347,6 +347,8 @@ def main() -> int:
         except Failure as failure:
             print(f"Not measured: {failure}", file=sys.stderr)
             return 1
+        finally:
+            trees.tidy()
     about = results["machine"]
     about["load_after"] = _load()
     about["code_changed"] = not about["callsheet"].endswith(_code())

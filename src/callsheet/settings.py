@@ -68,7 +68,7 @@ def load(
         replace(where, prefix=where.prefix.strip("/")),
         remote=values.get("remote") or f"s3://{where.bucket}/{where.prefix}",
         anonymous=values.get("anonymous", False),
-        workers=values.get("workers") or min(32, 4 * (os.cpu_count() or 1)),
+        workers=values.get("workers") or min(32, max(2, os.cpu_count() or 1)),
     )
 
 
