@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -21,6 +22,7 @@ _INTERRUPTED = 130
 def main(arguments: list[str] | None = None) -> None:
     """Run a command line and exit: the one place where errors become exit codes."""
     given = sys.argv[1:] if arguments is None else arguments
+    gc.set_threshold(100_000)  # records hold no cycles, and there may be a million: looking for some costs a tenth
     try:
         sys.exit(callsheet(given, standalone_mode=False) or 0)
     except click.exceptions.Exit as stop:
