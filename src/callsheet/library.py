@@ -156,7 +156,10 @@ class Library:
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="callsheet")
         try:
             yield pool
-        except BaseException:  # Ctrl-C among them: it does not wait for a slow network
+        except KeyboardInterrupt:  # does not wait for a slow network
             pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
             raise
         pool.shutdown()
