@@ -164,7 +164,7 @@ def _names(stem: str, store: Store) -> tuple[str | None, Problem | None]:
 
 
 def _taken(actor: Actor, named: str) -> str:
-    return f"its id {actor.id} belongs to a manifest that names the folder {named}; neither was touched"
+    return f"its id {actor.id} belongs to a manifest that names the folder {named}, so it was left as it is"
 
 
 def _adopt(name: str) -> str:
