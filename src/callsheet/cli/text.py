@@ -64,7 +64,12 @@ def _actor_lines(row: ActorReport, *, would: str) -> Iterable[str]:
     yield f"  ✅ {_deed(would, 'Updated')} manifest" if row.manifest_updated else "  ✅ Manifest is up to date"
 
 
-_CHANGED = {Change.LOCAL: "here", Change.S3: "in S3", Change.BOTH: "on both sides", Change.UNKNOWN: "who knows where"}
+_CHANGED = {
+    Change.LOCAL: "here",
+    Change.S3: "in S3",
+    Change.BOTH: "on both sides",
+    Change.UNKNOWN: "on a side that is not known",
+}
 
 
 def _beyond_the_first_two(counts: Counts, changes: Counter[Change], indent: str) -> Iterable[str]:
