@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from callsheet import etag
 from callsheet.errors import ChangingFile, LocalError
 from callsheet.layout import printable
+from callsheet.local import open_without_waiting
 
 # What can be wrong with a file besides an errno; the extension's numbers are the same.
 NOT_REGULAR = -1
@@ -147,7 +148,7 @@ def _read(path: str, buffer: memoryview, update: Callable[[memoryview], None]) -
     `error` is 0, an errno, NOT_REGULAR or CHANGED; the rest holds only if it is 0.
     """
     try:
-        with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
+        with open(path, "rb", buffering=0, opener=open_without_waiting) as file:
             before = os.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
                 return NOT_REGULAR, 0, 0
@@ -165,11 +166,6 @@ def _read(path: str, buffer: memoryview, update: Callable[[memoryview], None]) -
         return errno.EINVAL, 0, 0
     same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns) and read_bytes == before.st_size
     return 0 if same else CHANGED, before.st_size, before.st_mtime_ns
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Opening a FIFO would wait for its writer."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _as_error(path: str, error: int) -> LocalError:

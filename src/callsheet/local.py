@@ -86,7 +86,7 @@ def read_bytes(path: str, *, within: str = "") -> bytes | None:
     try:
         if within and os.path.islink(path) and not _inside(path, within):
             raise LocalError(f"{path} is a symlink that leaves the actor's folder", hint="Put a copy in its place.")
-        with open(path, "rb", opener=_open_without_waiting) as file:
+        with open(path, "rb", opener=open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise _no_file(path)
             return file.read()
@@ -173,8 +173,8 @@ def sweep_temporaries(folder: str, older_than: float) -> None:
                     os.unlink(entry.path)
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Opening a FIFO would wait for its writer."""
+def open_without_waiting(path: str, flags: int) -> int:
+    """An opener for `open`: opening a FIFO would wait for its writer."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

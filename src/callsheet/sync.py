@@ -79,7 +79,8 @@ def run_sync(run: Run, wanted: tuple[str, ...], executor: Executor, on_progress:
     problems = list(chosen.problems)
     if not run.options.dry_run:
         run.store.sweep(run.started)
-    tasks = _selected(chosen) if wanted or run.remote is None else _listed(run, run.remote, everyone, problems)
+    named = (Task(actor) for actor in chosen.actors)
+    tasks = named if wanted or run.remote is None else _listed(run, run.remote, everyone, problems)
     outcomes: list[Outcome] = []
     images = hashed_bytes = 0
     for outcome in _each(executor, _look_and_record, run, tasks):
@@ -97,10 +98,6 @@ def run_sync(run: Run, wanted: tuple[str, ...], executor: Executor, on_progress:
     problems.extend(problem for outcome in late for problem in outcome.problems)
     rows = sorted((outcome.report for outcome in outcomes if outcome.report), key=lambda row: row.actor.name)
     return Report("sync", tuple(rows), distinct(problems), dry_run=run.options.dry_run)
-
-
-def _selected(chosen: survey.Survey) -> Iterator[Task]:
-    return (Task(actor) for actor in chosen.actors)
 
 
 def _listed(run: Run, remote: Remote, everyone: survey.Survey, problems: list[Problem]) -> Iterator[Task]:

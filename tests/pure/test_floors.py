@@ -28,7 +28,7 @@ WITHIN = {
     "reconcile": {"layout"},
     "findings": {"layout"},
     "report": {"layout"},
-    "hashing": {"_md5lanes"},
+    "hashing": {"_md5lanes", "local"},
     "store": {"local"},
     "run": set(),
     "listing": {"run"},
