@@ -75,9 +75,10 @@ class FaultServer(ThreadingHTTPServer):
         told = self.rule(seen) if self.rule else None
         if told is not None:
             return told
-        return self._forwarded(seen) if self.upstream else Reply(599, b"unexpected request")
+        return self.forwarded(seen) if self.upstream else Reply(599, b"unexpected request")
 
-    def _forwarded(self, seen: Seen) -> Reply:
+    def forwarded(self, seen: Seen) -> Reply:
+        """What `upstream` answers to a request: for rules that change one of the two."""
         parts = urlsplit(self.upstream or "")
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
         try:

@@ -63,6 +63,19 @@ class UnknownImage(UsageError):
     http_status = 404
 
 
+class PlanError(UsageError):
+    """A plan's or a journal's file is not what it must be. The message names file and place."""
+
+    code = "plan"
+
+
+class UnknownRun(UsageError):
+    """The journal tells of no such run, or of none that could be taken back."""
+
+    code = "unknown_run"
+    http_status = 404
+
+
 class TreeError(CallsheetError):
     """The tree itself cannot be read: nothing can be done."""
 
@@ -94,6 +107,14 @@ class ChangingFile(LocalError):
     """A file was written to while it was being hashed."""
 
     code = "changing"
+
+
+class DamagedImage(CallsheetError):
+    """An image that was to replace another cannot be decoded."""
+
+    code = "damaged"
+    exit_code = 1
+    http_status = 409
 
 
 class ManifestError(CallsheetError):

@@ -209,8 +209,8 @@ class Observer:
         if not self.download:
             return found
         digest = hashlib.md5(usedforsecurity=False)
-        for chunk in remote.read(found.location, if_match=found.etag):
-            digest.update(chunk)
+        for block in remote.read(found.location, if_match=found.etag).blocks:
+            digest.update(block)
         return replace(found, md5=digest.hexdigest(), md5_evidence=Evidence.CONTENT)
 
 

@@ -72,7 +72,7 @@ def uploaded(uploader: Uploader, server: Server, bucket: str, body: bytes, folde
     assert (listed.location, listed.size_bytes, listed.etag) == (seen.location, len(body), seen.etag)
     assert listed.last_modified == seen.last_modified
     assert listed.etag_is_md5 is None
-    assert b"".join(remote.read(seen.location, if_match=seen.etag)) == body
+    assert b"".join(remote.read(seen.location, if_match=seen.etag).blocks) == body
     return seen
 
 

@@ -7,7 +7,6 @@ import io
 import json
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from callsheet.demo.tree import DemoTree, add_orphan, buckets, write_demo
 from callsheet.errors import UsageError
 from callsheet.layout import Layout, is_image
 from callsheet.model import Location, RemoteObject
+from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
 
 LAYOUT = Layout()
 FIRST = "0000_european_16_male"
@@ -31,10 +31,12 @@ class Shelf:
     def __init__(self) -> None:
         self.bodies: dict[Location, bytes] = {}
 
-    def put(self, location: Location, body: bytes, *, md5: str) -> RemoteObject:
+    def put(self, location: Location, body: bytes | Source, *, md5: str, replaces: Held = ANYTHING) -> str:
+        assert isinstance(body, bytes)
+        assert replaces is ANYTHING
         assert hashlib.md5(body).hexdigest() == md5
         self.bodies[location] = body
-        return RemoteObject(location, len(body), md5, datetime.now(UTC))
+        return md5
 
     def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
         raise AssertionError("a demo is written without looking")
@@ -42,11 +44,17 @@ class Shelf:
     def head(self, location: Location) -> RemoteObject:
         raise AssertionError("a demo is written without looking")
 
-    def read(self, location: Location, *, if_match: str) -> Iterator[bytes]:
+    def read(self, location: Location, *, if_match: str) -> Reading:
         raise AssertionError("a demo is written without looking")
 
-    def delete(self, location: Location) -> None:
+    def copy(self, source: Location, target: Location, *, if_match: str, replaces: Held = ANYTHING) -> str:
+        raise AssertionError("a demo copies no object")
+
+    def delete(self, location: Location, *, if_match: str | Anything = ANYTHING) -> None:
         raise AssertionError("a demo deletes no object")
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     def url(self, location: Location) -> str:
         return str(location)
@@ -267,11 +275,12 @@ class Folder(Shelf):
         self.path = root / "s3" / LAYOUT.bucket
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def put(self, location: Location, body: bytes, *, md5: str) -> RemoteObject:
+    def put(self, location: Location, body: bytes | Source, *, md5: str, replaces: Held = ANYTHING) -> str:
+        assert isinstance(body, bytes)
         folder = self.path / location.key.split("/")[-2]
         folder.mkdir(exist_ok=True)
         (folder / location.key.rpartition("/")[2]).write_bytes(body)
-        return super().put(location, body, md5=md5)
+        return super().put(location, body, md5=md5, replaces=replaces)
 
 
 def test_a_former_demo_is_replaced_and_nothing_else_is_removed(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from callsheet import layout
 from callsheet.errors import Unreachable
 from callsheet.model import Location, RemoteObject
+from callsheet.remote.contract import Reading
 from callsheet.remote.memory import MemoryRemote
 from factory import SETTLED_S, USER_BUCKET, Tree, md5_of, urls_of
 
@@ -365,7 +366,7 @@ def test_one_object_that_cannot_be_read_does_not_blind_the_run(tree: Tree, monke
         tree.remote.store(tree.where.location(actor, "a.png"), b"gone", etag=md5_of(b"opaque"), etag_is_md5=False)
     read = MemoryRemote.read
 
-    def broken(self: MemoryRemote, location: Location, *, if_match: str) -> Iterator[bytes]:
+    def broken(self: MemoryRemote, location: Location, *, if_match: str) -> Reading:
         if "0002_x" in location.key:
             raise Unreachable("the connection broke")
         return read(self, location, if_match=if_match)

@@ -71,19 +71,30 @@ def read_head(location: Location, headers: Mapping[str, str]) -> RemoteObject:
         last_modified = parsedate_to_datetime(headers["last-modified"]).astimezone(UTC)
     except (KeyError, ValueError) as error:
         raise RemoteError(f"The store describes {shown(location)} without a size or a time") from error
-    etag_is_md5 = _etag_is_md5(etag, headers)
+    told = etag_is_md5(etag, headers)
     md5 = _recorded_md5(headers)
-    if etag_is_md5 and md5 != etag:
+    if told and md5 != etag:
         md5 = None  # metadata that an overwrite left behind: the ETag is computed from the bytes
-    return RemoteObject(
-        location, size_bytes, etag, last_modified, etag_is_md5, md5, None if md5 is None else Evidence.MD5
-    )
+    return RemoteObject(location, size_bytes, etag, last_modified, told, md5, None if md5 is None else Evidence.MD5)
 
 
-def _etag_is_md5(etag: str, headers: Mapping[str, str]) -> bool:
-    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html (ETag): encryption by KMS or by the customer's key makes it another."""
+def known_md5(described: RemoteObject) -> str | None:
+    """The object's MD5, by its ETag or by other means."""
+    return described.etag if described.etag_is_md5 else described.md5
+
+
+def etag_is_md5(etag: str, headers: Mapping[str, str]) -> bool:
+    """Whether an object whose answer has these headers has its MD5 for an ETag."""
+    return is_md5(etag) and etag_is_plain(headers)
+
+
+def etag_is_plain(headers: Mapping[str, str]) -> bool:
+    """Whether an ETag is computed from the object's bytes alone: encryption by KMS or by the customer's key makes it another.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html (ETag)
+    """
     plain = headers.get("x-amz-server-side-encryption", "AES256") == "AES256"
-    return is_md5(etag) and plain and "x-amz-server-side-encryption-customer-algorithm" not in headers
+    return plain and "x-amz-server-side-encryption-customer-algorithm" not in headers
 
 
 def _recorded_md5(headers: Mapping[str, str]) -> str | None:

@@ -1,4 +1,4 @@
-"""What the standard AWS configuration says, and signatures made with it: the only module that knows botocore.
+"""What the standard AWS configuration says: the only module that knows botocore.
 
 Importing it costs 0.1 s, so it is imported when the first request is made.
 """
@@ -11,12 +11,9 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
-from botocore.auth import S3SigV4Auth  # type: ignore[import-untyped]
-from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 from botocore.httpsession import ProxyConfiguration, get_cert_path  # type: ignore[import-untyped]
@@ -24,11 +21,11 @@ from botocore.session import Session  # type: ignore[import-untyped]
 from botocore.utils import get_environ_proxies  # type: ignore[import-untyped]
 
 from callsheet.errors import NoCredentials, RemoteError
+from callsheet.remote.sigv4 import Keys
 
 _NO_CREDENTIALS_HINT = (
     "Log in (`aws sso login`, `aws configure`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
-_UNSIGNED_BODY = SimpleNamespace(s3={"payload_signing_enabled": False})
 # A failed search can take seconds (it asks the machine's metadata service last); a thousand requests must not repeat it.
 _SEARCH_AGAIN_S = 10.0
 
@@ -84,21 +81,18 @@ class Aws:
         )
         return f"s3{fips}{dual_stack}.{region}.{suffix}"
 
-    def sign(self, method: str, url: str, headers: Mapping[str, str], region: str) -> dict[str, str]:
-        """`headers` with those of a SigV4 signature; the body is not signed (`Content-MD5` vouches for it).
+    def keys(self) -> Keys | None:
+        """What to sign the next request with, renewed if need be; None for one that is not signed.
 
         `NoCredentials` if there are none, or they could not be renewed.
         """
         if self._anonymous:
-            return dict(headers)
-        request = AWSRequest(method=method, url=url, headers=headers)
-        request.context["client_config"] = _UNSIGNED_BODY
+            return None
         try:
             frozen = self._found_credentials().get_frozen_credentials()
-            S3SigV4Auth(frozen, "s3", region).add_auth(request)
         except (BotoCoreError, ClientError, OSError, ValueError) as error:
             raise _credential_error(error) from error
-        return dict(request.headers.items())
+        return Keys(frozen.access_key, frozen.secret_key, frozen.token or "")
 
     def forget_credentials(self) -> None:
         """Search anew with the next request: the user may have logged in again."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NoReturn
+from collections.abc import Callable, Iterator
+from typing import NoReturn, TypeVar
 
-from callsheet.errors import NoSuchBucket, RemoteError
+from callsheet.errors import NoSuchBucket, RemoteError, Unreachable
 from callsheet.model import Location, RemoteObject
-from callsheet.remote.contract import Remote
+from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Remote, Source
+
+_T = TypeVar("_T")
 
 
 class Breaker:
@@ -28,36 +30,62 @@ class Breaker:
             self._raise_first(bucket, error)
 
     def head(self, location: Location) -> RemoteObject:
-        self._check(location.bucket)
-        try:
-            return self._remote.head(location)
-        except RemoteError as error:
-            self._raise_first(location.bucket, error)
+        return self._asked(location.bucket, lambda: self._remote.head(location))
 
-    def read(self, location: Location, *, if_match: str) -> Iterator[bytes]:
-        self._check(location.bucket)
-        yield from self._remote.read(location, if_match=if_match)  # a body that breaks off is that object's trouble
+    def read(self, location: Location, *, if_match: str) -> Reading:
+        return self._asked(location.bucket, lambda: self._remote.read(location, if_match=if_match), at=location)
 
-    def put(self, location: Location, body: bytes, *, md5: str) -> RemoteObject:
-        return self._remote.put(location, body, md5=md5)
+    def put(self, location: Location, body: bytes | Source, *, md5: str, replaces: Held = ANYTHING) -> str:
+        return self._asked(
+            location.bucket, lambda: self._remote.put(location, body, md5=md5, replaces=replaces), at=location
+        )
 
-    def delete(self, location: Location) -> None:
-        self._remote.delete(location)
+    def copy(self, source: Location, target: Location, *, if_match: str, replaces: Held = ANYTHING) -> str:
+        self._check(source.bucket)
+        self._check(target.bucket)
+        # Which of two buckets is not there is not told.
+        bucket = target.bucket if source.bucket == target.bucket else None
+        return self._asked(
+            bucket, lambda: self._remote.copy(source, target, if_match=if_match, replaces=replaces), at=target
+        )
+
+    def delete(self, location: Location, *, if_match: str | Anything = ANYTHING) -> None:
+        self._asked(location.bucket, lambda: self._remote.delete(location, if_match=if_match))
+
+    def notes(self) -> tuple[str, ...]:
+        return self._remote.notes()
 
     def url(self, location: Location) -> str:
         return self._remote.url(location)
 
-    def _check(self, bucket: str) -> None:
+    def _asked(self, bucket: str | None, ask: Callable[[], _T], *, at: Location | None = None) -> _T:
+        """What the store answers. A long exchange may break off on its own account: a look `at` its object tells whether it did."""
+        self._check(bucket)
+        try:
+            return ask()
+        except RemoteError as error:
+            if at is not None and isinstance(error, Unreachable) and error.everywhere and self._alive(at):
+                raise
+            self._raise_first(bucket, error)
+
+    def _alive(self, at: Location) -> bool:
+        try:
+            self.head(at)
+        except RemoteError as error:
+            return not error.everywhere
+        return True
+
+    def _check(self, bucket: str | None) -> None:
         failure = self._failures.get(None) or self._failures.get(bucket)
         if failure is not None:
             raise failure.with_traceback(None)  # or each raise would add to what it holds
 
-    def _raise_first(self, bucket: str, error: RemoteError) -> NoReturn:
+    def _raise_first(self, bucket: str | None, error: RemoteError) -> NoReturn:
         """Raise what the endpoint or the bucket failed with first, so that all who meet the failure tell the same."""
         first = error
         if error.everywhere:
             first = self._failures.setdefault(None, error)
-        elif isinstance(error, NoSuchBucket):
+        elif isinstance(error, NoSuchBucket) and bucket is not None:
             first = self._failures.setdefault(bucket, error)
         if first is error:
             raise error

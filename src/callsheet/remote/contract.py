@@ -7,10 +7,43 @@ use from many threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import BinaryIO, Final, Protocol
 
 from callsheet.model import Location, RemoteObject
+
+
+class Anything(Enum):
+    """The condition that is none."""
+
+    ANYTHING = "anything"
+
+
+ANYTHING: Final = Anything.ANYTHING
+
+Held = str | None | Anything
+"""What a write expects in its place: the object with this ETag, None for no object, or `ANYTHING`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Bytes to be stored, `size_bytes` of them. Each call of `open` gives a seekable file at its first byte; whoever calls closes it."""
+
+    size_bytes: int
+    open: Callable[[], BinaryIO]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An object as the store described it when it began to send it, and its bytes in blocks of at most 1 MiB.
+
+    The blocks raise `Unreachable` if they end short of `described.size_bytes`. Nothing else checks them: that is for the reader.
+    """
+
+    described: RemoteObject
+    blocks: Iterator[bytes]
 
 
 class Remote(Protocol):
@@ -39,23 +72,38 @@ class Remote(Protocol):
         """One object's description, with its MD5 if the store knows one. `NoSuchObject` if it is not there."""
         ...
 
-    def read(self, location: Location, *, if_match: str) -> Iterator[bytes]:
-        """The object's bytes in chunks of at most 1 MiB, if its ETag still is `if_match`, else `ObjectChanged`.
+    def read(self, location: Location, *, if_match: str) -> Reading:
+        """Begin to read the object, if its ETag still is `if_match`, else `ObjectChanged`; with its MD5 if the store knows one."""
+        ...
 
-        `Unreachable` if the body ends short of its announced length.
+    def put(self, location: Location, body: bytes | Source, *, md5: str, replaces: Held = ANYTHING) -> str:
+        """Store `body`, whose MD5 is `md5`, and keep that MD5 with the object. Returns the new object's ETag.
+
+        `ObjectChanged`, with nothing written, if the place does not hold what `replaces` says. If it already holds these very
+        bytes (a write whose answer was lost, say), that is no error. `BadDigest` if body and MD5 do not agree: then nothing is
+        written, or, by a store that does not check, something that its ETag gives away.
+        A body of any size is stored in constant memory. `LocalError` if the source cannot be read.
         """
         ...
 
-    def put(self, location: Location, body: bytes, *, md5: str) -> RemoteObject:
-        """Store `body`, whose MD5 is `md5`, and keep that MD5 with the object. An object that is there is replaced.
+    def copy(self, source: Location, target: Location, *, if_match: str, replaces: Held = ANYTHING) -> str:
+        """Copy the object whose ETag is `if_match` inside the store, with its MD5 and metadata. Returns the copy's ETag.
 
-        `BadDigest` if body and MD5 do not agree; `ObjectChanged` if another writer replaced it at once. Returns what
-        `head` says.
+        `ObjectChanged` if `source` is another version by now, or `target` does not hold what `replaces` says; `NoSuchObject` if
+        `source` is gone. That the copy has the size of the original, and its bytes where ETags tell, has been checked.
         """
         ...
 
-    def delete(self, location: Location) -> None:
-        """Remove the object. One that is not there is no error."""
+    def delete(self, location: Location, *, if_match: str | Anything = ANYTHING) -> None:
+        """Remove the object if its ETag is `if_match`, else `ObjectChanged`. One that is not there is no error."""
+        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """What was learnt of the store so far that its users should know: that it ignores conditions, say. Whole sentences.
+
+        Where a store ignores conditions they are checked by looking just before the write, so that only another write in the same
+        instant goes unnoticed.
+        """
         ...
 
     def url(self, location: Location) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from io import BufferedReader
+from io import BufferedReader, BufferedWriter
 
 from callsheet.errors import (
     AccessDenied,
@@ -20,20 +21,25 @@ from callsheet.errors import (
     BrokenListing,
     NoSuchBucket,
     NoSuchObject,
-    ObjectChanged,
     RemoteError,
     Unreachable,
 )
 from callsheet.layout import printable, s3_url
 from callsheet.model import Location, RemoteObject
+from callsheet.remote import bodies
+from callsheet.remote.conditions import changed, holds
+from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
 from callsheet.remote.names import check_bucket, check_location, check_text, shown
 from callsheet.remote.paths import decode_file, decode_folder, encode_file, encode_folder, encode_key
 
-_CHUNK_BYTES = 1 << 20
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _PUT_ATTEMPTS = 10
 # `%p` starts no encoded byte, so no key has this name and no listing shows it.
 _TEMPORARY = "%put-"
+_LOCKLESS = (
+    "The file system of the directory that stands in for S3 cannot lock: objects that someone else changes in the same instant "
+    "may be overwritten."
+)
 
 _Identity = tuple[int, int, int]
 
@@ -50,6 +56,8 @@ class DirectoryRemote:
         self._path = os.path.abspath(path)
         self._region = region
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._lockless = False
         self._md5s: dict[str, tuple[_Identity, str]] = {}
 
     def __reduce__(self) -> tuple[type[DirectoryRemote], tuple[str, str]]:
@@ -74,44 +82,54 @@ class DirectoryRemote:
         with _mapped(f"look at {shown(location)}"):
             return self._described(location, self._file(location, "look at"))
 
-    def read(self, location: Location, *, if_match: str) -> Iterator[bytes]:
-        with _mapped(f"read {shown(location)}"), open(self._file(location, "read"), "rb") as file:
+    def read(self, location: Location, *, if_match: str) -> Reading:
+        with _mapped(f"read {shown(location)}"), contextlib.ExitStack() as stack:
+            file = stack.enter_context(open(self._file(location, "read"), "rb"))
             before, md5 = self._hashed(file)
             if md5 != if_match:
-                raise _changed(location)
+                raise changed("read", location)
             file.seek(0)
-            left_bytes = before.st_size
-            while left_bytes and (chunk := file.read(min(_CHUNK_BYTES, left_bytes))):
-                left_bytes -= len(chunk)
-                yield chunk
-            if left_bytes:
-                raise Unreachable(f"Cannot read {shown(location)}: the file ended early", hint="Sync again")
-            if _identity(os.fstat(file.fileno())) != _identity(before):
-                raise _changed(location)
+            blocks = _blocks(file, before, location)
+            next(blocks)
+            stack.pop_all()
+            return Reading(_object(location, before, md5), blocks)
 
-    def put(self, location: Location, body: bytes, *, md5: str) -> RemoteObject:
+    def put(self, location: Location, body: bytes | Source, *, md5: str, replaces: Held = ANYTHING) -> str:
         check_location(location)
-        if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
-            raise BadDigest(f"Cannot write {shown(location)}: the bytes are not those that were announced")
         task = f"write {shown(location)}"
-        with _mapped(task):
-            path = os.path.join(self._bucket(location.bucket, task), encode_key(location.key))
-            status = _publish(path, body)
-            self._remember(path, status, md5)
-            return _object(location, status, md5)
+        with _mapped(task), _temporary(self._bucket(location.bucket, task), location.key) as file:
+            if _written(file, body, location) != md5:
+                raise BadDigest(f"Cannot {task}: the bytes are not those that were announced")
+            return self._publish("write", location, file, md5, replaces)
 
-    def delete(self, location: Location) -> None:
+    def copy(self, source: Location, target: Location, *, if_match: str, replaces: Held = ANYTHING) -> str:
+        check_location(target)
+        reading = self.read(source, if_match=if_match)
+        task = f"copy to {shown(target)}"
+        with _mapped(task), _temporary(self._bucket(target.bucket, task), target.key) as file:
+            file.writelines(reading.blocks)
+            return self._publish("copy to", target, file, if_match, replaces)
+
+    def delete(self, location: Location, *, if_match: str | Anything = ANYTHING) -> None:
+        check_location(location)
         task = f"delete {shown(location)}"
         with _mapped(task):
             root = self._bucket(location.bucket, task)
-            try:
-                path = self._file(location, "delete")
-                os.unlink(path)
-            except (NoSuchObject, FileNotFoundError):
-                return
+            path = os.path.join(root, encode_key(location.key))
+            with self._alone(root):
+                held = self._held(location) if if_match is not ANYTHING else None
+                if held is not None and held != if_match:
+                    raise changed("delete", location)
+                try:
+                    os.unlink(self._file(location, "delete"))
+                except (NoSuchObject, FileNotFoundError):
+                    return
             with self._lock:
                 self._md5s.pop(path, None)
             _remove_empty_folders(os.path.dirname(path), root)
+
+    def notes(self) -> tuple[str, ...]:
+        return (_LOCKLESS,) if self._lockless else ()
 
     def url(self, location: Location) -> str:
         return s3_url(location, self._region)
@@ -152,6 +170,44 @@ class DirectoryRemote:
         except FileNotFoundError:
             return None
 
+    def _held(self, location: Location) -> str | None:
+        """The ETag of the object that is there, if one is."""
+        try:
+            return self._described(location, self._file(location, "look at")).etag
+        except (NoSuchObject, FileNotFoundError):
+            return None
+
+    @contextlib.contextmanager
+    def _alone(self, root: str) -> Iterator[None]:
+        """Nobody else who goes through a `DirectoryRemote`, here or in another process, changes an object of the bucket meanwhile."""
+        with self._writing:
+            descriptor = os.open(root, os.O_RDONLY)
+            try:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                except OSError:
+                    self._lockless = True
+                yield
+            finally:
+                os.close(descriptor)
+
+    def _publish(self, verb: str, location: Location, file: BufferedWriter, md5: str, replaces: Held) -> str:
+        """Put a temporary file in its object's place, so that any reader sees the old one or the new one, also after a crash."""
+        root = self._bucket(location.bucket, f"{verb} {shown(location)}")
+        path = os.path.join(root, encode_key(location.key))
+        file.flush()
+        os.fsync(file.fileno())
+        with self._alone(root):
+            held = None if replaces is ANYTHING else self._held(location)
+            if not holds(replaces, held):
+                if held != md5:
+                    raise changed(verb, location, replaces)
+                return md5
+            os.replace(file.name, path)
+            self._remember(path, os.fstat(file.fileno()), md5)
+        _sync_folder(os.path.dirname(path))
+        return md5
+
     def _described(self, location: Location, path: str) -> RemoteObject:
         status = os.lstat(path)
         md5 = self._remembered(path, status)
@@ -186,10 +242,6 @@ def _object(location: Location, status: os.stat_result, md5: str) -> RemoteObjec
 
 def _identity(status: os.stat_result) -> _Identity:
     return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _changed(location: Location) -> ObjectChanged:
-    return ObjectChanged(f"Cannot read {shown(location)}: the object has changed meanwhile", hint="Sync again")
 
 
 def _walk(folder: str, start: str, prefix: str) -> Iterator[tuple[str, str]]:
@@ -238,33 +290,58 @@ def _misnamed(path: str, *, is_folder: bool) -> BrokenListing:
     return BrokenListing(f"{printable(path)} has a name that this store does not write", hint=hint)
 
 
-def _publish(path: str, body: bytes) -> os.stat_result:
-    """Write a file so that any reader sees the old one or the new one, also after a crash."""
-    folder = os.path.dirname(path)
+def _blocks(file: BufferedReader, before: os.stat_result, location: Location) -> Generator[bytes]:
+    """A file's blocks, after an empty one: once that is taken, the file is closed even if no other is."""
+    with _mapped(f"read {shown(location)}"), file:
+        yield b""
+        left_bytes = before.st_size
+        while left_bytes and (block := file.read(min(bodies.BLOCK_BYTES, left_bytes))):
+            left_bytes -= len(block)
+            yield block
+        if left_bytes:
+            raise Unreachable(f"Cannot read {shown(location)}: the file ended early", hint="Sync again")
+        if _identity(os.fstat(file.fileno())) != _identity(before):
+            raise changed("read", location)
+
+
+@contextlib.contextmanager
+def _temporary(root: str, key: str) -> Iterator[BufferedWriter]:
+    """A new file beside the object's. It goes away at the end, unless it took the object's place."""
+    folder = os.path.dirname(os.path.join(root, encode_key(key)))
+    with _new_file(folder) as file:
+        try:
+            yield file
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(file.name)
+                _remove_empty_folders(folder, root)
+            raise
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(file.name)
+
+
+def _new_file(folder: str) -> BufferedWriter:
     for attempt in range(_PUT_ATTEMPTS):
         os.makedirs(folder, exist_ok=True)
         if os.path.realpath(folder) != folder:
             raise NotADirectoryError(errno.ENOTDIR, "A symbolic link is in the way", folder)
-        temporary = os.path.join(folder, _TEMPORARY + secrets.token_hex(8))
         try:
-            with open(temporary, "xb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(temporary, path)
-                status = os.fstat(file.fileno())
+            return open(os.path.join(folder, _TEMPORARY + secrets.token_hex(8)), "xb")
         except FileNotFoundError:
             # A deletion nearby took the folder away while it was empty.
             if attempt == _PUT_ATTEMPTS - 1:
                 raise
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        else:
-            _sync_folder(folder)
-            return status
     raise AssertionError("the last attempt returns or raises")
+
+
+def _written(file: BufferedWriter, body: bytes | Source, location: Location) -> str:
+    """Write a body to a file. Returns its MD5."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with bodies.opened(body, location) as source:
+        for block in bodies.blocks(source, bodies.size_of(body), location):
+            digest.update(block)
+            file.write(block)
+    return digest.hexdigest()
 
 
 def _sync_folder(folder: str) -> None:

@@ -22,6 +22,7 @@ from callsheet.errors import (
     Unreachable,
 )
 from callsheet.layout import printable
+from callsheet.remote.contract import Source
 
 _LOG_IN = "Log in again (`aws sso login`, or renew the temporary credentials) and repeat"
 _CHECK_KEY = "Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile in AWS_PROFILE"
@@ -64,14 +65,23 @@ _STATUSES: Mapping[int, tuple[type[RemoteError], str, str]] = {
 }
 
 _PASSING_STATUSES = frozenset({429, 500, 502, 503, 504})
-_PASSING_CODES = frozenset({"RequestTimeout", "RequestTimeoutException", "SlowDown", "Throttling", "InternalError"})
+_PASSING_CODES = frozenset(
+    {
+        "RequestTimeout", "RequestTimeoutException", "SlowDown", "Throttling", "InternalError",
+        "ConditionalRequestConflict", "OperationAborted",
+    }
+)  # fmt: skip
+_THROTTLING_CODES = frozenset({"SlowDown", "Throttling"})
 _CODE_FORM = re.compile(r"[A-Za-z0-9.]{1,64}", re.ASCII)
 _REGION_FORM = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as S3 means it, before it is addressed and signed. `verb` is the word for it in a message."""
+    """One request as S3 means it, before it is addressed and signed. `verb` is the word for it in a message.
+
+    `slow` is one that S3 answers with 200 before it is done, so that its failure may stand in the body of a success.
+    """
 
     verb: str
     method: str
@@ -79,8 +89,9 @@ class Request:
     key: str = ""
     query: tuple[tuple[str, str], ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
+    body: bytes | Source | None = None
     place: str = ""
+    slow: bool = False
 
     @property
     def task(self) -> str:
@@ -96,6 +107,11 @@ class Refusal:
     region: str = ""
 
     @property
+    def throttling(self) -> bool:
+        """Whether the store does nothing but ask for patience."""
+        return self.status == 429 or self.code in _THROTTLING_CODES
+
+    @property
     def passing(self) -> bool:
         """Whether the same request may succeed a moment later."""
         return self.status in _PASSING_STATUSES or self.code in _PASSING_CODES
@@ -105,7 +121,7 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusa
     """The error code of an XML body, and the region that header or body say the bucket is in."""
     said: dict[str, str] = {}
     try:
-        root = parse_xml(body)
+        root = parse_xml(body.strip())
     except ElementTree.ParseError:
         root = None
     if root is not None and local_name(root) == "Error":
@@ -116,6 +132,14 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusa
         code if _CODE_FORM.fullmatch(code) else "",
         region if _REGION_FORM.fullmatch(region) else "",
     )
+
+
+def is_error(body: bytes) -> bool:
+    """Whether the body of a success tells of a failure, or of nothing: S3 keeps a connection alive with blanks before."""
+    try:
+        return local_name(parse_xml(body.strip())) == "Error"
+    except ElementTree.ParseError:
+        return True
 
 
 def error_for(request: Request, refusal: Refusal) -> RemoteError:

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from callsheet.errors import BadDigest, NoSuchBucket, NoSuchObject, ObjectChanged
+from callsheet.errors import BadDigest, NoSuchBucket, NoSuchObject
 from callsheet.layout import printable, s3_url
 from callsheet.model import Evidence, Location, RemoteObject
+from callsheet.remote.bodies import BLOCK_BYTES, blocks, opened
+from callsheet.remote.conditions import changed, holds
+from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
 from callsheet.remote.names import check_bucket, check_location, check_text, shown
-
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +45,47 @@ class MemoryRemote:
     def head(self, location: Location) -> RemoteObject:
         return self._stored(location, "look at").described
 
-    def read(self, location: Location, *, if_match: str) -> Iterator[bytes]:
+    def read(self, location: Location, *, if_match: str) -> Reading:
         stored = self._stored(location, "read")
         if stored.described.etag != if_match:
-            raise ObjectChanged(f"Cannot read {shown(location)}: the object has changed meanwhile", hint="Sync again")
-        for start in range(0, len(stored.body), _CHUNK_BYTES):
-            yield stored.body[start : start + _CHUNK_BYTES]
+            raise changed("read", location)
+        starts = range(0, len(stored.body), BLOCK_BYTES)
+        return Reading(stored.described, (stored.body[start : start + BLOCK_BYTES] for start in starts))
 
-    def put(self, location: Location, body: bytes, *, md5: str) -> RemoteObject:
+    def put(self, location: Location, body: bytes | Source, *, md5: str, replaces: Held = ANYTHING) -> str:
         check_location(location)
-        if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
+        if isinstance(body, Source):
+            with opened(body, location) as file:
+                body = b"".join(blocks(file, body.size_bytes, location))
+        if _md5(body) != md5:
             raise BadDigest(f"Cannot write {shown(location)}: the bytes are not those that were announced")
-        return self.store(location, body, etag=md5, etag_is_md5=True, md5=md5)
+        described = RemoteObject(location, len(body), md5, _now(), etag_is_md5=True, md5=md5, md5_evidence=Evidence.MD5)
+        return self._replace("write", _Stored(body, described), replaces)
 
-    def delete(self, location: Location) -> None:
+    def copy(self, source: Location, target: Location, *, if_match: str, replaces: Held = ANYTHING) -> str:
+        check_location(target)
+        original = self._stored(source, "copy")
+        if original.described.etag != if_match:
+            raise changed("copy", source)
+        etag, known = _md5(original.body), original.described.md5
+        md5 = None if known != etag else known
+        evidence = None if md5 is None else original.described.md5_evidence
+        described = RemoteObject(target, len(original.body), etag, _now(), True, md5, evidence)
+        return self._replace("copy to", _Stored(original.body, described), replaces)
+
+    def delete(self, location: Location, *, if_match: str | Anything = ANYTHING) -> None:
         check_location(location)
         with self._lock:
-            self._bucket(location.bucket, f"delete {shown(location)}").pop(location.key, None)
+            bucket = self._bucket(location.bucket, f"delete {shown(location)}")
+            stored = bucket.get(location.key)
+            if stored is None:
+                return
+            if not holds(if_match, stored.described.etag):
+                raise changed("delete", location)
+            del bucket[location.key]
+
+    def notes(self) -> tuple[str, ...]:
+        return ()
 
     def url(self, location: Location) -> str:
         return s3_url(location, self._region)
@@ -81,12 +106,25 @@ class MemoryRemote:
         wrong. Nothing is checked. `last_modified` is now by default.
         """
         check_location(location)
-        modified = (last_modified or datetime.now(UTC)).replace(microsecond=0)
+        modified = last_modified.replace(microsecond=0) if last_modified else _now()
         evidence = None if md5 is None else Evidence.MD5
         described = RemoteObject(location, len(body), etag, modified, etag_is_md5, md5, evidence)
         with self._lock:
             self._bucket(location.bucket, f"write {shown(location)}")[location.key] = _Stored(body, described)
         return described
+
+    def _replace(self, verb: str, new: _Stored, replaces: Held) -> str:
+        """Put an object in its place, if that is as expected or holds these bytes already. Returns the ETag that is there then."""
+        location = new.described.location
+        with self._lock:
+            bucket = self._bucket(location.bucket, f"{verb} {shown(location)}")
+            held = bucket.get(location.key)
+            if not holds(replaces, None if held is None else held.described.etag):
+                if held is None or held.body != new.body:
+                    raise changed(verb, location, replaces)
+                return held.described.etag
+            bucket[location.key] = new
+            return new.described.etag
 
     def _stored(self, location: Location, verb: str) -> _Stored:
         check_location(location)
@@ -109,3 +147,11 @@ class MemoryRemote:
                 status=404,
                 s3_code="NoSuchBucket",
             ) from None
+
+
+def _md5(body: bytes) -> str:
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

