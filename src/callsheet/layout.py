@@ -22,10 +22,12 @@ PROMPT_METADATA = "prompt_metadata.json"
 OLD_MANIFEST = "manifest.json"
 TRAINING_RESPONSE = "training_response.json"
 MANIFEST_SUFFIX = "_manifest.json"
+JOURNAL_SUFFIX = ".jsonl"
 
 _MAX_NAME_BYTES = 255
 _LEADING_DIGITS = re.compile(r"\d+", re.ASCII)
 _ACTOR_FORM = re.compile(r"\d+_\S.*", re.ASCII)
+_RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}", re.ASCII)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
 # Endpoints: https://docs.aws.amazon.com/general/latest/gr/s3.html (virtual-hosted, path-style, dual-stack, FIPS,
 # accelerate, and the older dashed regions).
@@ -67,7 +69,28 @@ class Layout:
 
     def trash(self, run_id: str, path: str) -> str:
         """Where `path` lies in the trash of a run: below its own relative path, so that it says where it came from."""
-        return f"{self.state_dir}/trash/{run_id}/{path}"
+        return f"{self.trash_dir}/{run_id}/{path}"
+
+    @property
+    def trash_dir(self) -> str:
+        return f"{self.state_dir}/trash"
+
+    @property
+    def journal_dir(self) -> str:
+        return f"{self.state_dir}/runs"
+
+    def journal(self, run_id: str) -> str:
+        """What a run did, step by step."""
+        return f"{self.journal_dir}/{run_id}{JOURNAL_SUFFIX}"
+
+    @property
+    def s3_trash_prefix(self) -> str:
+        """What all keys of the trash start with; it is in our own bucket, also for objects of others."""
+        return f"{self.key_prefix()}.trash/"
+
+    def s3_trash(self, run_id: str, location: Location) -> Location:
+        """Where an object lies in the trash of a run: below its own bucket and key, so that it says where it came from."""
+        return Location(self.bucket, f"{self.s3_trash_prefix}{run_id}/{location.bucket}/{location.key}")
 
     def key_prefix(self, actor_name: str = "") -> str:
         """What the keys of an actor's images (or of all actors') start with; ends in a slash unless it is empty."""
@@ -76,6 +99,17 @@ class Layout:
 
     def location(self, actor_name: str, filename: str) -> Location:
         return Location(self.bucket, self.key_prefix(actor_name) + filename)
+
+    def trashed_in_s3(self, location: Location) -> tuple[str, Location] | None:
+        """The run and the place that an object of the trash came from; None for a key that is not the trash's."""
+        rest = location.key.removeprefix(self.s3_trash_prefix)
+        run_id, _, place = rest.partition("/")
+        bucket, _, key = place.partition("/")
+        if location.bucket != self.bucket or rest == location.key or not is_run_id(run_id):
+            return None
+        if not key or not is_bucket(bucket):
+            return None
+        return run_id, Location(bucket, key)
 
     def locate(self, url: str) -> Location | None:
         """Bucket and key of an S3 URL of any form, or None if it is not one.
@@ -141,6 +175,11 @@ def key_filename(location: Location) -> str:
 
 def is_bucket(name: str) -> bool:
     return _BUCKET.fullmatch(name) is not None
+
+
+def is_run_id(text: str) -> bool:
+    """Whether `text` can be a run's id: it becomes part of paths and keys, so it holds nothing that could lead elsewhere."""
+    return _RUN_ID.fullmatch(text) is not None
 
 
 def is_image(filename: str) -> bool:

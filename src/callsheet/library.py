@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from callsheet import layout, survey
-from callsheet.errors import Collision, UnknownActor, UnknownImage, UsageError
+from callsheet.action import Curation, Mark, Plan, Verb
+from callsheet.errors import Collision, UnknownActor, UnknownImage, UnknownRun, UsageError
+from callsheet.execute import OnMoved, Stop
+from callsheet.journal import Journal
 from callsheet.layout import Layout
 from callsheet.model import Actor, Entry, Manifest
+from callsheet.plan import Choice
 from callsheet.remote import Remote
 from callsheet.remote.breaker import Breaker
-from callsheet.report import Progress, Report
+from callsheet.report import Proposal, Report, Transfer, distinct
 from callsheet.run import Run, SyncOptions, new_run_id
 from callsheet.status import run_status
 from callsheet.store import Store
 from callsheet.sync import OnProgress, run_sync
+from callsheet.transfer import Pace, carry_out, propose, propose_restore, propose_undo
+from callsheet.trash import Trash, empty, look_into, may_go
 
 
-def _silent(_: Progress) -> None:
+def _silent(_: object) -> None:
     pass
+
+
+def _never() -> bool:
+    return False
 
 
 class Library:
     """One tree and its S3 side. Made by `callsheet.open_library`; safe to use from many threads."""
 
-    def __init__(self, root: str, where: Layout, remote: Remote, *, workers: int) -> None:
+    def __init__(self, root: str, where: Layout, remote: Remote, *, workers: int, transfers: int) -> None:
+        """`workers` actors are looked at at once, `transfers` images are moved at once."""
         self.root = root
         self.where = where
         self.remote = remote
+        self.journal = Journal(root, where)
         self._workers = workers
+        self._transfers = transfers
         self._store = Store(root, where)
 
     def sync(
@@ -55,16 +68,121 @@ class Library:
         Jobs run on `executor`, or on threads of our own. Single failures are in the report's problems; raised are
         `TreeError`, `UnknownActor`, `Collision` (for a named actor) and `LossRefused`.
         """
-        options = SyncOptions(offline, verify, download, dry_run, accept_loss)
-        now = datetime.now(UTC)
-        remote = None if options.offline else Breaker(self.remote)
-        run = Run(new_run_id(now), self.root, self.where, self._store, remote, self.remote.url, options, now)
+        run = self._run(SyncOptions(offline, verify, download, dry_run, accept_loss))
         with self._pool(executor) as pool:
             return run_sync(run, tuple(actors), pool, on_progress)
 
     def status(self, actors: Sequence[str] = ()) -> Report:
         """What the manifests say and what has changed on disk since: no network, no hashing, nothing written."""
         return run_status(self.root, self.where, self._store, tuple(actors))
+
+    def plan(
+        self,
+        verb: Verb | str,
+        actors: Sequence[str] = (),
+        *,
+        only: Iterable[str] = (),
+        good: bool = False,
+        prefer: str = "",
+        dry_run: bool = False,
+        executor: Executor | None = None,
+        on_progress: OnProgress = _silent,
+    ) -> Proposal:
+        """Sync the actors (all, or those named), and plan a `push`, `pull`, `repair`, `evict` or `rm` of their images.
+
+        `only` names images, `good` takes those marked good; `prefer` (`local`, `s3`) settles what a repair would refuse.
+        Nothing is moved; after `dry_run` nothing was written either. The plan is plain data, for `apply`, now or later. Raises
+        what `sync` does, `UnknownImage` if no actor has an image of `only`, and `UsageError`.
+        """
+        chosen = _verb(verb)
+        if chosen is Verb.RM and not actors:
+            raise UsageError("rm is for named actors only", hint="Name them: callsheet rm ACTOR [--only FILE]")
+        if prefer not in ("", "local", "s3"):
+            raise UsageError(f"There is no side {prefer!r} to prefer", hint="Prefer local or s3.")
+        choice = Choice(frozenset(only), good, prefer)
+        with self._pool(executor) as pool:
+            return propose(self._run(SyncOptions(dry_run=dry_run)), chosen, tuple(actors), choice, pool, on_progress)
+
+    def plan_undo(
+        self,
+        run_id: str = "",
+        *,
+        dry_run: bool = False,
+        executor: Executor | None = None,
+        on_progress: OnProgress = _silent,
+    ) -> Proposal:
+        """Plan to take back a past run: by default the last one that changed something and was not taken back.
+
+        `UnknownRun` if there is none. An undo is a run, too, and can be taken back by its own id.
+        """
+        past = self.journal.read(run_id) if run_id else self.journal.latest_not_taken_back()
+        with self._pool(executor) as pool:
+            return propose_undo(self._run(SyncOptions(dry_run=dry_run)), past, pool, on_progress)
+
+    def plan_restore(
+        self,
+        run_id: str,
+        *,
+        only: Iterable[str] = (),
+        dry_run: bool = False,
+        executor: Executor | None = None,
+        on_progress: OnProgress = _silent,
+    ) -> Proposal:
+        """Plan to put back what a past run moved into the trash of either side, where nothing has taken its place.
+
+        `UnknownRun` if there was no such run, `UnknownImage` if it moved none of `only`.
+        """
+        past = self.journal.read(run_id)
+        with self._pool(executor) as pool:
+            return propose_restore(self._run(SyncOptions(dry_run=dry_run)), past, frozenset(only), pool, on_progress)
+
+    def trash(self, *runs: str) -> Trash:
+        """What runs (all, or these) have put away, on both sides. `UnknownRun` if one of `runs` has nothing in the trash."""
+        found = look_into(self.root, self.where, Breaker(self.remote), self.journal)
+        if unknown := set(runs) - {heap.run_id for heap in found.heaps}:
+            shown = ", ".join(sorted(map(layout.printable, unknown)))
+            raise UnknownRun(f"There is nothing of {shown} in the trash", hint="callsheet trash list shows what is.")
+        return replace(found, heaps=tuple(heap for heap in found.heaps if not runs or heap.run_id in runs))
+
+    def empty_trash(
+        self, runs: Sequence[str] = (), *, older_than: timedelta = timedelta(), dry_run: bool = False
+    ) -> Trash:
+        """Delete for good what the trash holds of some runs (or of all), of those older than that. Returns what was deleted.
+
+        After this, those runs cannot be taken back. A run that has not ended keeps its trash for a day. `UnknownRun`, with nothing
+        deleted, if one of `runs` has nothing in the trash.
+        """
+        now = datetime.now(UTC)
+        going = may_go(self.trash(*runs), self.journal, now - older_than, now)
+        return going if dry_run else empty(self.root, self.where, self.remote, going)
+
+    def apply(
+        self,
+        plan: Plan | Proposal,
+        *,
+        limit_bytes_s: int | None = None,
+        stop: Stop = _never,
+        on_moved: OnMoved = _silent,
+        on_progress: OnProgress = _silent,
+        executor: Executor | None = None,
+    ) -> Transfer:
+        """Carry out a plan, and record what is there afterwards.
+
+        Each action first checks that what it expects is still so; one that finds otherwise, or fails, is a problem of the
+        result, and the others go on. What is replaced or removed goes to the trash of its side. `stop` is asked now and then:
+        once it says yes, what is under way is finished and nothing more begun. `limit_bytes_s` holds all transfers together to
+        a rate.
+        """
+        proposal = plan if isinstance(plan, Proposal) else Proposal(plan, Report(plan.verb.value, (), ()))
+        if not proposal.plan.actions and not proposal.plan.marks:
+            problems = distinct((*proposal.seen.problems, *proposal.plan.refusals))
+            report = replace(proposal.seen, verb=proposal.plan.verb.value, problems=problems)
+            return Transfer("", proposal.plan, (), report)
+        run = self._run(SyncOptions())
+        pace = Pace(self._transfers, limit_bytes_s, stop, on_moved, on_progress)
+        with self._pool(executor, self._transfers) as movers, self._pool(executor) as lookers:
+            result = carry_out(run, run.remote or self.remote, self.journal, proposal.plan, movers, lookers, pace)
+        return replace(result, report=_brought_up(proposal.seen, result.report))
 
     def manifest(self, actor: str) -> Manifest:
         """One actor's manifest, empty if it has none yet."""
@@ -78,9 +196,12 @@ class Library:
     ) -> tuple[Entry, ...]:
         """Set the mark or prompt of an actor's images, all at once; None leaves it as it is. Returns the images as they are then.
 
+        It is a run, which `undo` takes back.
+
         `UnknownImage`, with nothing written, if the manifest records one of them not.
         """
         found = self._actor(actor)
+        marks: list[Mark] = []
 
         def change(manifest: Manifest) -> Manifest:
             survey.claim(manifest, found)
@@ -88,19 +209,26 @@ class Library:
             if unknown:
                 shown = ", ".join(sorted(map(layout.printable, unknown)))
                 raise UnknownImage(f"{found.name} has no image {shown}", hint="A sync records new images.")
+            marks.clear()
             return replace(manifest, entries=tuple(map(marked, manifest.entries)))
 
         def marked(entry: Entry) -> Entry:
             if entry.filename not in filenames:
                 return entry
-            new_good = entry.good if good is None else good
-            return replace(entry, good=new_good, prompt=entry.prompt if prompt is None else prompt)
+            before = Curation(entry.good, entry.prompt)
+            after = Curation(entry.good if good is None else good, entry.prompt if prompt is None else prompt)
+            if after != before:
+                marks.append(Mark(found.name, entry.filename, before, after))
+            return replace(entry, good=after.good, prompt=after.prompt)
 
         if dry_run:
             manifest = change(self._store.load(found.stem) or Manifest(None))
         else:
-            manifest, _ = self._store.update(found, change, datetime.now(UTC))
+            now = datetime.now(UTC)
+            manifest, _ = self._store.update(found, change, now)
             self._store.flush()
+            if marks:
+                self.journal.add(new_run_id(now), Plan(Verb.MARK, (), marks=tuple(marks)), now)
         return tuple(entry for entry in manifest.entries if entry.filename in filenames)
 
     def adopt(self, folder: str, *, own: bool = False, dry_run: bool = False) -> Actor:
@@ -148,12 +276,17 @@ class Library:
             raise Collision(f"{told.actor}: {told.message}")
         return found.actors[0]
 
+    def _run(self, options: SyncOptions) -> Run:
+        now = datetime.now(UTC)
+        remote = None if options.offline else Breaker(self.remote)
+        return Run(new_run_id(now), self.root, self.where, self._store, remote, self.remote.url, options, now)
+
     @contextmanager
-    def _pool(self, executor: Executor | None) -> Iterator[Executor]:
+    def _pool(self, executor: Executor | None, workers: int = 0) -> Iterator[Executor]:
         if executor is not None:
             yield executor
             return
-        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="callsheet")
+        pool = ThreadPoolExecutor(workers or self._workers, thread_name_prefix="callsheet")
         try:
             yield pool
         except KeyboardInterrupt:  # does not wait for a slow network
@@ -163,3 +296,20 @@ class Library:
             pool.shutdown(cancel_futures=True)
             raise
         pool.shutdown()
+
+
+def _verb(name: Verb | str) -> Verb:
+    planned = (Verb.PUSH, Verb.PULL, Verb.REPAIR, Verb.EVICT, Verb.RM)
+    if name not in planned:
+        raise UsageError(f"{name!r} is not to be planned", hint=f"One of {', '.join(planned)}.")
+    return Verb(name)
+
+
+def _brought_up(before: Report, after: Report) -> Report:
+    """The report of all actors that a plan was for: as they were seen before, or, if they were touched, as they are now."""
+    touched = {row.actor.name: row for row in after.actors}
+    rows = {row.actor.name: row for row in before.actors} | touched
+    kept = [problem for problem in before.problems if problem.actor not in touched]
+    return replace(
+        after, actors=tuple(rows[name] for name in sorted(rows)), problems=distinct((*kept, *after.problems))
+    )

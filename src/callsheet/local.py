@@ -10,14 +10,20 @@ import contextlib
 import errno
 import os
 import secrets
+import shutil
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from callsheet import layout
-from callsheet.errors import LocalError, TreeError
+from callsheet.errors import ChangingFile, LocalError, TreeError
 
 _TEMPORARY = ".callsheet-"
 _IN_THE_WAY = "Check that the folder can be written to, that nothing else has its name, then run again."
+_COPY_BYTES = 1 << 20
+_ATTEMPTS = 10
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _YEAR_1_NS = -62_135_596_800 * 1_000_000_000
 _YEAR_10000_NS = 253_402_300_800 * 1_000_000_000
 
@@ -138,22 +144,214 @@ def flush_folder(path: str) -> None:
 
 
 def move(path: str, target: str) -> None:
-    """Move a file durably to a name that nothing has yet. The target's folder is made; it may be on another file system."""
+    """Move a file durably to a name that nothing has yet. The target's folder is made; it may be on another file system.
+
+    `ChangingFile` if it changes or is replaced meanwhile: then what is new stays where it is. If it cannot be moved, it has no
+    second name afterwards.
+    """
     try:
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        if os.path.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        try:
-            os.rename(path, target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            write_atomically(target, read_bytes(path) or b"")
-            os.unlink(path)
+        _moved(path, target)
         _flush(os.path.dirname(target))
-        _flush(os.path.dirname(path))
+        with contextlib.suppress(FileNotFoundError):  # removed by another thread, for it was empty then
+            _flush(os.path.dirname(path))
     except OSError as error:
         raise failed(f"move to {target}", path, error) from error
+
+
+@contextlib.contextmanager
+def new_file(target: str, *, within: str) -> Iterator[BinaryIO]:
+    """A file to be written, that is flushed and gets its name when the block ends; never if the block raises, or the name is taken.
+
+    `LocalError` then, and if the target's folder is, by a symlink, not inside the folder `within`. Missing folders are made.
+    """
+    folder = os.path.dirname(target)
+    temporary = os.path.join(folder, f"{_TEMPORARY}{secrets.token_hex(4)}.tmp")
+    check_inside(folder, within)
+    try:
+        with _created(temporary) as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                _rename_exclusively(temporary, target)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+                raise
+    except OSError as error:
+        raise failed("write", target, error) from error
+
+
+def stamp(file: BinaryIO, moment_ns: int) -> None:
+    """Give a file its modification time, and make what it holds durable. Raises `OSError`."""
+    file.flush()
+    os.utime(file.fileno(), ns=(moment_ns, moment_ns))
+    os.fsync(file.fileno())
+
+
+def mtime_ns(path: str) -> int | None:
+    """A file's modification time; None if it is not there, or cannot be looked at."""
+    try:
+        return os.lstat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
+def _created(path: str) -> BinaryIO:
+    """A new file, open for writing, its folder made; again, if another thread finds that empty and removes it."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            return open(path, "xb")
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def check_inside(folder: str, within: str) -> None:
+    """`LocalError` if a symlink leads `folder`, which need not be there, out of the folder `within`."""
+    if not _inside(folder, within):
+        raise LocalError(f"{folder} is a symlink that leaves {within}", hint="Put a folder in its place.")
+
+
+def files_below(folder: str) -> Iterator[tuple[str, int]]:
+    """Path, relative to `folder`, and size of every file below it; none if it is not there."""
+    for path, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            with contextlib.suppress(FileNotFoundError):
+                full = os.path.join(path, name)
+                yield os.path.relpath(full, folder), os.lstat(full).st_size
+
+
+def delete_folder(path: str) -> None:
+    """Remove a folder and all below it for good. One that is not there is no error."""
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise failed("delete", path, error) from error
+
+
+def delete(path: str) -> None:
+    """Remove a file for good. One that is not there is no error."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise failed("delete", path, error) from error
+
+
+def remove_empty_folders(folder: str, top: str) -> None:
+    """Remove `folder` and those above it, up to but without `top`, as far as they are empty."""
+    while folder.startswith(top + os.sep):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            return
+        folder = os.path.dirname(folder)
+
+
+def create_durably(path: str, data: bytes) -> int:
+    """Make a new file that holds `data` and survives a crash. Returns a descriptor to write more at its end; the caller closes it."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+            _flush(os.path.dirname(path))
+        except BaseException:
+            os.close(descriptor)
+            raise
+    except OSError as error:
+        raise failed("write", path, error) from error
+    return descriptor
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`: a single write may take less. Raises `OSError`."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def names_in(folder: str) -> list[str]:
+    """The names in a folder, sorted; none if it is not there."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise failed("read", folder, error) from error
+
+
+def _moved(path: str, target: str) -> None:
+    """Move, once more if the target's folder was removed as soon as it was made: another thread found it empty."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            try:
+                _rename_exclusively(path, target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                _give_up(path, target, copied=_copy_exclusively(path, target))
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS or os.path.lexists(target) or not os.path.lexists(path):
+                raise
+        else:
+            return
+
+
+def _rename_exclusively(path: str, target: str) -> None:
+    """Rename, but never over something: a link first, and where the file system has none, a look."""
+    try:
+        os.link(path, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        os.rename(path, target)
+    else:
+        _give_up(path, target)
+
+
+def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) -> None:
+    """Remove the first name of a file that is at `target` now, too, linked or `copied`: but not what took its place meanwhile."""
+    try:
+        now = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not os.path.samestat(now, copied or os.lstat(target)) or (copied and _version(now) != _version(copied)):
+        raise ChangingFile(f"{layout.printable(path)} changed while it was moved", hint="Sync, then try again.")
+    try:
+        os.unlink(path)
+    except OSError:
+        if os.path.lexists(path):
+            os.unlink(target)
+        raise
+
+
+def _version(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
+
+
+def _copy_exclusively(path: str, target: str) -> os.stat_result:
+    """Copy to another file system, with the modification time; the target is whole and durable, or not there.
+
+    Returns what was copied.
+    """
+    with open(path, "rb", opener=open_without_waiting) as source, new_file(target, within=os.sep) as copy:
+        status = os.fstat(source.fileno())
+        shutil.copyfileobj(source, copy, _COPY_BYTES)
+        copy.flush()
+        os.utime(copy.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+    return status
 
 
 def _flush(path: str) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import reduce
 from operator import add
 from typing import Any
 
+from callsheet.action import Outcome, Plan
 from callsheet.layout import printable
 from callsheet.model import Actor, Change, Counts, Problem
+from callsheet.planfile import action_as_dict, outcome_as_dict, plan_as_dict
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,17 @@ class Progress:
     actors_total: int
     images: int
     hashed_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """How far the carrying out of a plan is: actions, and bytes over the network."""
+
+    actions_done: int
+    actions_total: int
+    bytes_done: int
+    bytes_total: int
+    failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,57 @@ class Report:
             "response_json_deleted": self.response_json_deleted,
             "problems": [asdict(problem) for problem in self.problems],
             "by_actor": [_row(row) for row in self.actors],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A plan, and what was seen of the actors that it is for."""
+
+    plan: Plan
+    seen: Report
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON document of a dry run: as of a report, and what would be done."""
+        problems = distinct((*self.seen.problems, *self.plan.refusals))
+        return {
+            **replace(self.seen, verb=self.plan.verb.value, problems=problems, dry_run=True).as_dict(),
+            "plan": plan_as_dict(self.plan),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What came of a plan. `report` is of the actors as they are now; its problems also name what failed and what was refused.
+
+    `run_id` is what `undo` takes; empty if there was nothing to do. `notes` tell of the store's own ways. After an interruption,
+    `outcomes` holds what was done until then.
+    """
+
+    run_id: str
+    plan: Plan
+    outcomes: tuple[Outcome, ...]
+    report: Report
+    interrupted: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def done(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if outcome.problem is None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON document of the run: as of a report, and what was done."""
+        return {
+            **self.report.as_dict(),
+            "run": self.run_id,
+            "interrupted": self.interrupted,
+            "planned": len(self.plan.actions),
+            "done": len(self.done),
+            "failed": len(self.outcomes) - len(self.done),
+            "refused": len(self.plan.refusals),
+            "bytes": sum(outcome.action.transferred_bytes for outcome in self.done),
+            "outcomes": [{**action_as_dict(o.action), **outcome_as_dict(o)} for o in self.outcomes],
+            "notes": list(self.notes),
         }
 
 

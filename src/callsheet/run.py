@@ -16,13 +16,16 @@ from callsheet.store import Store
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
     """`offline`: do not look at S3. `verify`: hash every file again. `download`: read an object whose content nothing else
-    tells. `dry_run`: write nothing. `accept_loss`: record even mass disappearance."""
+    tells. `dry_run`: write nothing. `accept_loss`: record even mass disappearance. `removed_here`, `removed_in_s3`: how many
+    images this very run took away, whose disappearance is no surprise."""
 
     offline: bool = False
     verify: bool = False
     download: bool = True
     dry_run: bool = False
     accept_loss: bool = False
+    removed_here: int = 0
+    removed_in_s3: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +44,4 @@ class Run:
 
 def new_run_id(now: datetime) -> str:
     """A name for a run that sorts by time."""
-    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{secrets.token_hex(2)}"

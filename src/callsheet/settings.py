@@ -31,6 +31,7 @@ class Settings:
     remote: str
     anonymous: bool
     workers: int
+    transfers: int
 
 
 def open_library(
@@ -48,7 +49,7 @@ def open_library(
     settings = load(root, remote=url, environ=environ)
     if remote is None or isinstance(remote, str):
         remote = open_remote(settings.remote, layout=settings.where, anonymous=settings.anonymous)
-    return Library(settings.root, settings.where, remote, workers=settings.workers)
+    return Library(settings.root, settings.where, remote, workers=settings.workers, transfers=settings.transfers)
 
 
 def load(
@@ -69,6 +70,7 @@ def load(
         remote=values.get("remote") or f"s3://{where.bucket}/{where.prefix}",
         anonymous=values.get("anonymous", False),
         workers=values.get("workers") or min(32, max(2, os.cpu_count() or 1)),
+        transfers=values.get("transfers") or _TRANSFERS,
     )
 
 
@@ -88,6 +90,7 @@ _KINDS: Mapping[str, Any] = {
     "remote": str,
     "anonymous": bool,
     "workers": int,
+    "transfers": int,
 }
 
 
@@ -137,13 +140,14 @@ def _checked(key: str, value: Any, source: str) -> Any:
         if not all(isinstance(item, str) for item in value):
             raise ConfigError(f"{source}: {key} is {value!r}", hint=f"It must be {_WORDS[kind]}.")
         return tuple(value)
-    if key == "workers" and not 1 <= value <= _MAX_WORKERS:
-        raise ConfigError(f"{source}: workers is {value}", hint=f"It must be between 1 and {_MAX_WORKERS}.")
+    if kind is int and not 1 <= value <= _MAX_WORKERS:
+        raise ConfigError(f"{source}: {key} is {value}", hint=f"It must be between 1 and {_MAX_WORKERS}.")
     return value
 
 
 _WORDS: Mapping[Any, str] = {str: "a string", list: "a list of strings", bool: "true or false", int: "a whole number"}
 _MAX_WORKERS = 256
+_TRANSFERS = 8
 
 
 def _check(where: Layout) -> None:

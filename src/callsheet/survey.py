@@ -46,6 +46,14 @@ class Survey:
         actors = tuple(sorted(chosen.values(), key=_by_name))
         return Survey(actors, tuple(problems), self.folders, self.taken)
 
+    def among(self, names: Iterable[str]) -> Survey:
+        """Only the actors with these folder names, those that are in S3 only included, and their problems; none need be there."""
+        chosen = frozenset(names)
+        strangers, told = only_in_s3(sorted(chosen), self)
+        problems = [problem for problem in self.problems if problem.actor in chosen]
+        actors = [actor for actor in self.actors if actor.name in chosen]
+        return replace(self, actors=tuple(sorted((*actors, *strangers), key=_by_name)), problems=(*problems, *told))
+
     def _one(self, wanted: str) -> tuple[Actor | None, list[Problem]]:
         exact = [actor for actor in self.actors if actor.name == wanted]
         answering = exact or [actor for actor in self.actors if layout.answers_to(actor, wanted)]

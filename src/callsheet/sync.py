@@ -30,10 +30,15 @@ from callsheet.report import ActorReport, Progress, Report, distinct
 from callsheet.run import Run
 
 OnProgress = Callable[[Progress], None]
+OnLook = Callable[[Actor, Manifest, bool], None]
+"""Called with each actor's manifest as it is now, and whether all of its folder in S3 was seen."""
 
 _T = TypeVar("_T")
 _IN_FLIGHT = 64
 _LOSS_FLOOR = 20
+_FEW = 16
+"""So many actors are listed one by one; for more, the whole prefix is listed."""
+
 _ATTEMPTS = 10
 
 
@@ -66,38 +71,61 @@ class Outcome:
     losses: Losses = field(default_factory=Losses)
     hashed_bytes: int = 0
     held: Held | None = None
+    manifest: Manifest | None = None
+    listed: bool = False
 
 
 class _Stale(Exception):
     """Somebody else has recorded what they saw since we looked."""
 
 
-def run_sync(run: Run, wanted: tuple[str, ...], executor: Executor, on_progress: OnProgress) -> Report:
-    """All of it. `LossRefused` if mass disappearance was seen and not accepted: then no loss was recorded."""
+def run_sync(
+    run: Run,
+    wanted: tuple[str, ...],
+    executor: Executor,
+    on_progress: OnProgress,
+    *,
+    among: frozenset[str] | None = None,
+    on_look: OnLook | None = None,
+) -> Report:
+    """All of it. `LossRefused` if mass disappearance was seen and not accepted: then no loss was recorded.
+
+    `among` leaves out all actors but those with these names, whether `wanted` or not, and asks for none that is not there.
+    """
     everyone = survey.survey(run.root, run.where, run.store)
-    chosen = everyone.matching(wanted)
+    chosen = everyone.matching(wanted) if among is None else everyone.among(among)
     problems = list(chosen.problems)
     if not run.options.dry_run:
         run.store.sweep(run.started)
     named = (Task(actor) for actor in chosen.actors)
-    tasks = named if wanted or run.remote is None else _listed(run, run.remote, everyone, problems)
+    one_by_one = wanted or run.remote is None or (among is not None and len(among) <= _FEW)
+    tasks = named if one_by_one or run.remote is None else _listed(run, run.remote, everyone, problems)
+    if among is not None:
+        tasks = (task for task in tasks if task.actor.name in among)
     outcomes: list[Outcome] = []
     images = hashed_bytes = 0
     for outcome in _each(executor, _look_and_record, run, tasks):
-        outcomes.append(outcome)
+        outcomes.append(_shown(outcome, on_look))
         images += outcome.report.counts.total if outcome.report else 0
         hashed_bytes += outcome.hashed_bytes
         on_progress(Progress(len(outcomes), max(len(chosen.actors), len(outcomes)), images, hashed_bytes))
     problems.extend(problem for outcome in outcomes for problem in outcome.problems)
     _refuse_mass_loss(run, outcomes, problems)
     held = [outcome.held for outcome in outcomes if outcome.held]
-    late = list(_each(executor, _record_held, run, iter(held)))
+    late = [_shown(outcome, on_look) for outcome in _each(executor, _record_held, run, iter(held))]
     outcomes.extend(late)
     if not run.options.dry_run:
         run.store.flush()
     problems.extend(problem for outcome in late for problem in outcome.problems)
     rows = sorted((outcome.report for outcome in outcomes if outcome.report), key=lambda row: row.actor.name)
     return Report("sync", tuple(rows), distinct(problems), dry_run=run.options.dry_run)
+
+
+def _shown(outcome: Outcome, on_look: OnLook | None) -> Outcome:
+    """The outcome without its manifest, which was shown to whoever wants it: there may be too many to keep."""
+    if on_look is not None and outcome.report is not None and outcome.manifest is not None:
+        on_look(outcome.report.actor, outcome.manifest, outcome.listed)
+    return replace(outcome, manifest=None)
 
 
 def _listed(run: Run, remote: Remote, everyone: survey.Survey, problems: list[Problem]) -> Iterator[Task]:
@@ -212,7 +240,8 @@ def _bring_up(run: Run, held: Held) -> Outcome:
     deleted, problems = migrate.response_json(run, actor, sighting.response, manifest)
     report = ActorReport(actor, codec.counts(manifest), changed, deleted, changes=reconcile.changes(manifest))
     told = (*sighting.problems, *findings(manifest, actor, run.where), *problems)
-    return Outcome(report, told, hashed_bytes=sighting.hashed_bytes)
+    listed = sighting.seen.listing is not None and sighting.seen.listing.complete
+    return Outcome(report, told, hashed_bytes=sighting.hashed_bytes, manifest=manifest, listed=listed)
 
 
 def _all_confirmed(manifest: Manifest, sighting: Sighting) -> bool:
@@ -231,9 +260,10 @@ def _refuse_mass_loss(run: Run, outcomes: list[Outcome], problems: list[Problem]
     if run.options.accept_loss:
         return
     losses = reduce(add, (outcome.losses for outcome in outcomes), Losses())
+    gone_here, gone_in_s3 = losses.local_gone - run.options.removed_here, losses.remote_gone - run.options.removed_in_s3
     for side, gone, recorded in (
-        (f"from {os.path.join(run.root, run.where.actors_dir)}", losses.local_gone, losses.local_recorded),
-        ("from S3", losses.remote_gone, losses.remote_recorded),
+        (f"from {os.path.join(run.root, run.where.actors_dir)}", gone_here, losses.local_recorded),
+        ("from S3", gone_in_s3, losses.remote_recorded),
     ):
         if gone >= _LOSS_FLOOR and gone * 2 > recorded:
             hint = (

@@ -2,57 +2,31 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
 from callsheet import __version__
+from callsheet.cli.moving import apply, evict, pull, push, repair, rm, undo
+from callsheet.cli.options import (
+    actors_argument,
+    dry_run_option,
+    json_option,
+    print_json,
+    progress_option,
+    tree_options,
+    with_library,
+)
+from callsheet.cli.trash import trash
 from callsheet.errors import UsageError
 
 if TYPE_CHECKING:
     from callsheet.library import Library
     from callsheet.report import Report
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def _tree_options(command: _F) -> _F:
-    """`--root` and `--remote`, which may stand before or after the verb."""
-    for option in (
-        click.option(
-            "--remote", metavar="URL", help="s3://BUCKET/PREFIX, or file:///DIR with a folder for each bucket."
-        ),
-        click.option("--root", metavar="DIR", help="The project's root, which holds data/.  [default: .]"),
-    ):
-        command = option(command)
-    return command
-
-
-def _with_library(command: Callable[..., int]) -> Callable[..., int]:
-    """Calls a verb with the library of the tree that the options name, as its first argument."""
-
-    @_tree_options
-    @click.pass_context
-    @wraps(command)
-    def run(context: click.Context, /, root: str | None, remote: str | None, **arguments: Any) -> int:
-        from callsheet.settings import open_library
-
-        group_root, group_remote = context.obj
-        return command(open_library(root or group_root, remote=remote or group_remote), **arguments)
-
-    return run
-
-
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
-_dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Write nothing; tell what would change.")
-_actors_argument = click.argument("actors", metavar="[ACTOR]...", nargs=-1)
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@_tree_options
+@tree_options
 @click.version_option(__version__)
 @click.pass_context
 def callsheet(context: click.Context, root: str | None, remote: str | None) -> None:
@@ -70,14 +44,15 @@ def callsheet(context: click.Context, root: str | None, remote: str | None) -> N
 
 
 @callsheet.command()
-@_actors_argument
+@actors_argument
 @click.option("--offline", is_flag=True, help="Do not look at S3: what is recorded of it stands.")
 @click.option("--verify", is_flag=True, help="Hash every file again, and tell those whose bytes changed unnoticed.")
 @click.option("--no-download", is_flag=True, help="Never read an object's bytes to learn its MD5; it stays unchecked.")
 @click.option("--accept-loss", is_flag=True, help="Record that many images are gone, where sync would stop and ask.")
-@_dry_run_option
-@_json_option
-@_with_library
+@dry_run_option
+@progress_option
+@json_option
+@with_library
 def sync(
     library: Library,
     actors: tuple[str, ...],
@@ -86,6 +61,7 @@ def sync(
     no_download: bool,
     accept_loss: bool,
     dry_run: bool,
+    progress: str,
     as_json: bool,
 ) -> int:
     """Look at disk and S3, and bring the manifests up to date.
@@ -95,9 +71,9 @@ def sync(
     response.json goes into data/.callsheet/trash once all of its URLs are safe in a manifest. No image is moved,
     changed or deleted, on either side.
     """
-    from callsheet.cli.progress import progress_bar
+    from callsheet.cli.progress import shown
 
-    with progress_bar() as show:
+    with shown(progress) as show:
         report = library.sync(
             actors,
             offline=offline,
@@ -105,15 +81,15 @@ def sync(
             download=not no_download,
             dry_run=dry_run,
             accept_loss=accept_loss,
-            on_progress=show,
+            on_progress=show.look,
         )
     return _tell(report, as_json=as_json)
 
 
 @callsheet.command()
-@_actors_argument
-@_json_option
-@_with_library
+@actors_argument
+@json_option
+@with_library
 def status(library: Library, actors: tuple[str, ...], as_json: bool) -> int:
     """Tell what the manifests say, and what has changed on disk since.
 
@@ -125,9 +101,9 @@ def status(library: Library, actors: tuple[str, ...], as_json: bool) -> int:
 @callsheet.command()
 @click.argument("folder")
 @click.option("--own", is_flag=True, help="It is another actor: give it a manifest of its own, FOLDER_manifest.json.")
-@_dry_run_option
-@_json_option
-@_with_library
+@dry_run_option
+@json_option
+@with_library
 def adopt(library: Library, folder: str, own: bool, dry_run: bool, as_json: bool) -> int:
     """Settle a collision: say whose a manifest is.
 
@@ -137,7 +113,7 @@ def adopt(library: Library, folder: str, own: bool, dry_run: bool, as_json: bool
     actor = library.adopt(folder, own=own, dry_run=dry_run)
     path = library.where.manifest(actor.stem)
     if as_json:
-        _print_json(
+        print_json(
             {"verb": "adopt", "dry_run": dry_run, "actor_name": actor.name, "actor_id": actor.id, "manifest": path}
         )
     elif dry_run:
@@ -152,9 +128,9 @@ def adopt(library: Library, folder: str, own: bool, dry_run: bool, as_json: bool
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--good/--not-good", default=None, help="Mark as good for training, or take the mark away.")
 @click.option("--prompt", metavar="TEXT", help="Set the prompt.")
-@_dry_run_option
-@_json_option
-@_with_library
+@dry_run_option
+@json_option
+@with_library
 def mark(
     library: Library,
     actor: str,
@@ -173,7 +149,7 @@ def mark(
     images = library.mark(actor, *files, good=good, prompt=prompt, dry_run=dry_run)
     if as_json:
         rows = [{"filename": image.filename, "good": bool(image.good), "prompt": image.prompt} for image in images]
-        _print_json({"verb": "mark", "dry_run": dry_run, "images": rows})
+        print_json({"verb": "mark", "dry_run": dry_run, "images": rows})
         return 0
     for image in images:
         prompted = f", prompt: {image.prompt}" if image.prompt else ""
@@ -188,7 +164,7 @@ def mark(
 @click.option(
     "--big", type=click.IntRange(1, 100_000), metavar="N", help="N actors with small pictures, to try out scale."
 )
-@_json_option
+@json_option
 def demo(directory: str, big: int | None, as_json: bool) -> int:
     """Make a small made-up data set with every status in it, sync it, and tell what to look at.
 
@@ -199,7 +175,7 @@ def demo(directory: str, big: int | None, as_json: bool) -> int:
 
     tree, report = make_demo(directory, big)
     if as_json:
-        _print_json({**report.as_dict(), "root": tree.root, "notes": list(tree.notes)})
+        print_json({**report.as_dict(), "root": tree.root, "notes": list(tree.notes)})
     else:
         show_demo(tree, report)
     return 0
@@ -210,11 +186,11 @@ def _tell(report: Report, *, as_json: bool) -> int:
     from callsheet.cli import text
 
     if as_json:
-        _print_json(report.as_dict())
+        print_json(report.as_dict())
     else:
         text.write(report)
     return 1 if report.problems else 0
 
 
-def _print_json(document: dict[str, Any]) -> None:
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+for verb in (push, pull, repair, evict, rm, apply, undo, trash):
+    callsheet.add_command(verb)

@@ -8,7 +8,7 @@ import os
 import click
 
 from callsheet.cli import text
-from callsheet.cli.progress import progress_bar
+from callsheet.cli.progress import shown
 from callsheet.demo import ground
 from callsheet.demo.tree import DemoTree, add_orphan, buckets, write_demo
 from callsheet.layout import Layout
@@ -32,8 +32,8 @@ def make_demo(directory: str, big: int | None) -> tuple[DemoTree, Report]:
         file.write(
             f"# The demo's bucket is a folder. With S3 it would be s3://bucket/prefix.\nremote = {json.dumps(url)}\n"
         )
-    with progress_bar() as show:
-        report = open_library(root).sync(on_progress=show)
+    with shown("auto") as show:
+        report = open_library(root).sync(on_progress=show.look)
     if big is None:
         add_orphan(root, where)
     return tree, report

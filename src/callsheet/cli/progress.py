@@ -1,52 +1,69 @@
-"""A progress bar on stderr, on a terminal only."""
+"""Progress on stderr: bars on a terminal, JSON lines for programs."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Protocol
 
-from callsheet.report import Progress
+import click
+
+from callsheet.report import Moved, Progress
+
+_LINE_EVERY_S = 0.5
+
+
+class Shown(Protocol):
+    """Whatever shows progress: of a look at the tree, and of the carrying out of a plan."""
+
+    def look(self, progress: Progress) -> None: ...
+
+    def moved(self, moved: Moved) -> None: ...
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[Progress], None]]:
-    """Yields what to call with each `Progress`; it shows actors, images, bytes hashed, rate and time left."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+def shown(how: str) -> Iterator[Shown]:
+    """`how` is `auto` (bars, if stderr is a terminal), `json` or `none`."""
+    if how == "json":
+        yield _Lines()
+    elif how == "auto" and sys.stderr.isatty():
+        from callsheet.cli.bars import bars
 
-    columns = (
-        TextColumn("Syncing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("actors · {task.fields[images]:,} images · {task.fields[hashed]} hashed{task.fields[rate]} ·"),
-        TimeElapsedColumn(),
-        TextColumn("· left"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, images=0, hashed="0 B", rate="")
-
-        def show(progress: Progress) -> None:
-            elapsed_s = bar.tasks[0].elapsed or 0.0
-            rate = f", {_size(progress.hashed_bytes / elapsed_s)}/s" if elapsed_s and progress.hashed_bytes else ""
-            bar.update(
-                task,
-                completed=progress.actors_done,
-                total=progress.actors_total,
-                images=progress.images,
-                hashed=_size(progress.hashed_bytes),
-                rate=rate,
-            )
-
-        yield show
+        with bars() as drawn:
+            yield drawn
+    else:
+        yield _Silence()
 
 
-def _size(size_bytes: float) -> str:
-    from rich.filesize import decimal
+class _Silence:
+    def look(self, progress: Progress) -> None:
+        pass
 
-    return decimal(int(size_bytes))
+    def moved(self, moved: Moved) -> None:
+        pass
+
+
+class _Lines:
+    """One JSON object a line, at most one each half second, and always the last of a phase."""
+
+    def __init__(self) -> None:
+        self._started_s = time.monotonic()
+        self._told_s = 0.0
+
+    def look(self, progress: Progress) -> None:
+        self._tell("look", asdict(progress), last=progress.actors_done == progress.actors_total)
+
+    def moved(self, moved: Moved) -> None:
+        self._tell("move", asdict(moved), last=moved.actions_done == moved.actions_total)
+
+    def _tell(self, phase: str, numbers: dict[str, int], *, last: bool) -> None:
+        now_s = time.monotonic()
+        if not last and now_s - self._told_s < _LINE_EVERY_S:
+            return
+        self._told_s = now_s
+        elapsed_s = round(now_s - self._started_s, 3)
+        click.echo(json.dumps({"phase": phase, "elapsed_s": elapsed_s, **numbers}), err=True)

@@ -26,7 +26,7 @@ def write_problems(problems: Iterable[Problem]) -> None:
     told = list(problems)
     if not told:
         return
-    click.echo(click.style(f"\n⚠️  {_count(len(told), 'problem')}", fg="yellow"), err=True)
+    click.echo(click.style(f"\n⚠️  {count(len(told), 'problem')}", fg="yellow"), err=True)
     for problem in told:
         place = "/".join(part for part in (problem.actor, problem.filename) if part) or "S3"
         click.echo(f"  {place}: {problem.message}", err=True)
@@ -87,7 +87,7 @@ def _beyond_the_first_two(counts: Counts, changes: Counter[Change], indent: str)
 def _status_lines(report: Report) -> Iterable[str]:
     head = ("ACTOR", "IMAGES", "SYNCED", "LOCAL ONLY", "S3 ONLY", "OUT OF SYNC", "MISSING", "ON DISK SINCE")
     rows = [(row.actor.name, *_cells(row.counts), _summary(row.drift or Drift())) for row in report.actors]
-    total = (_count(len(report.actors), "actor"), *_cells(report.counts), "")
+    total = (count(len(report.actors), "actor"), *_cells(report.counts), "")
     widths = [max(len(line[column]) for line in (head, *rows, total)) for column in range(len(head))]
     yield click.style(_aligned(head, widths), bold=True)
     for cells in rows:
@@ -135,7 +135,8 @@ def _are(number: int) -> str:
     return f"{number:,} image is" if number == 1 else f"{number:,} images are"
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
+    """`1 image`, `2 images`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 

@@ -1,0 +1,135 @@
+"""What each run did, step by step, so that it can be taken back: one file a run, `data/.callsheet/runs/{run}.jsonl`.
+
+All steps are in the file, durably, before the first of them is carried out; what came of each follows as it is known. So a step
+without an outcome is one that may have happened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from callsheet import local, planfile
+from callsheet.action import Outcome, PastRun, Plan
+from callsheet.errors import LocalError, PlanError, UnknownRun
+from callsheet.layout import JOURNAL_SUFFIX, Layout, is_run_id
+
+
+class Recorder:
+    """The open journal of a run that is under way. Used by one thread.
+
+    A disk that is full must not keep the run from ending well: `failure` is why a line could not be written, if one could not.
+    """
+
+    def __init__(self, path: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Writes `lines`, durably. `LocalError` if that cannot be done; the file is new."""
+        self._path = path
+        self.failure: LocalError | None = None
+        self._descriptor = local.create_durably(path, b"".join(map(_line, lines)))
+
+    def outcome(self, number: int, outcome: Outcome) -> None:
+        """What came of a step. It survives a crash of this process from here on, and one of the machine from `end` on."""
+        self._write({"n": number, **planfile.outcome_as_dict(outcome)})
+
+    def end(self, moment: datetime) -> None:
+        """The run is over."""
+        self._write({"ended": moment.isoformat()})
+        with suppress(OSError):
+            os.fsync(self._descriptor)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        if self.failure is not None:
+            return  # after a line that was cut short, another would make no sense
+        try:
+            local.write_all(self._descriptor, _line(line))
+        except OSError as error:
+            self.failure = local.failed("write", self._path, error)
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
+
+
+class Journal:
+    """The journal of one tree."""
+
+    def __init__(self, root: str, where: Layout) -> None:
+        self._root = root
+        self._where = where
+
+    def begin(self, run: str, plan: Plan, started: datetime) -> Recorder:
+        """Write down what is about to be done."""
+        opening = planfile.first_line(run, plan.verb, started, plan.undoes)
+        marks = ({"mark": planfile.mark_as_dict(mark)} for mark in plan.marks)
+        steps = ({"n": number, "action": planfile.action_as_dict(a)} for number, a in enumerate(plan.actions))
+        return Recorder(self._path(run), (opening, *marks, *steps))
+
+    def add(self, run: str, plan: Plan, moment: datetime) -> None:
+        """Write down a run that is over: one of marks, which happen all at once."""
+        with self.begin(run, plan, moment) as recorder:
+            recorder.end(moment)
+
+    def runs(self) -> list[str]:
+        """The ids of all runs, the oldest first."""
+        names = local.names_in(os.path.join(self._root, self._where.journal_dir))
+        return sorted(
+            name.removesuffix(JOURNAL_SUFFIX)
+            for name in names
+            if name.endswith(JOURNAL_SUFFIX) and is_run_id(name.removesuffix(JOURNAL_SUFFIX))
+        )
+
+    def read(self, run: str) -> PastRun:
+        """What is told of a run. `UnknownRun` if nothing is, `PlanError` if that makes no sense."""
+        planfile.run_id(run, f"{run[:80]!r}")
+        path = self._path(run)
+        raw = local.read_bytes(path)
+        if raw is None:
+            raise UnknownRun(
+                f"The journal tells of no run {run}", hint=f"Past runs are the files in {self._where.journal_dir}."
+            )
+        past = planfile.read_journal(raw, path)
+        if past.id != run:
+            raise PlanError(f"{path}:1.run is another run's: {past.id}")
+        return past
+
+    def latest_not_taken_back(self) -> PastRun:
+        """The run that a plain `undo` is about: the last one that changed something, is no undo, and was not taken back.
+
+        `PlanError` if the journal of a later one makes no sense: it may be the one that is meant.
+        """
+        taken: set[str] = set()
+        for run in reversed(self.runs()):
+            past = self._begun(run)
+            if past is None or not past.changed:
+                continue
+            if past.undoes:
+                if past.id not in taken:
+                    taken.add(past.undoes)
+            elif past.id not in taken:
+                return past
+        raise UnknownRun("There is nothing to take back", hint="No run has changed anything that was not taken back.")
+
+    def _begun(self, run: str) -> PastRun | None:
+        """As `read`; None for a run that was killed before its journal had a whole line, and so before it did anything."""
+        if b"\n" not in (local.read_bytes(self._path(run)) or b""):
+            return None
+        try:
+            return self.read(run)
+        except PlanError as error:
+            raise PlanError(str(error), hint="Mend it, or say which run to take back: callsheet undo RUN") from error
+
+    def _path(self, run: str) -> str:
+        return os.path.join(self._root, self._where.journal(run))
+
+
+def _line(item: Mapping[str, Any]) -> bytes:
+    return (json.dumps(item, ensure_ascii=False, separators=(",", ":")) + "\n").encode()

@@ -1,0 +1,36 @@
+"""How much has gone over the network, and how fast it may."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+_LONGEST_BURST_S = 0.25
+
+
+class Meter:
+    """Counts the bytes that all threads of a run transfer, and holds them to a rate together. Safe to use from many threads."""
+
+    def __init__(self, limit_bytes_s: int | None = None) -> None:
+        """`limit_bytes_s` is the rate that all transfers may reach together; None for no limit."""
+        self._limit = limit_bytes_s
+        self._lock = threading.Lock()
+        self._free_at_s = 0.0
+        self._total = 0
+
+    @property
+    def total_bytes(self) -> int:
+        return self._total
+
+    def pass_on(self, size_bytes: int) -> None:
+        """Count bytes that are about to go on, and wait until they may."""
+        with self._lock:
+            self._total += size_bytes
+            if self._limit is None:
+                return
+            now_s = time.monotonic()
+            start_s = max(self._free_at_s, now_s - _LONGEST_BURST_S)
+            self._free_at_s = start_s + size_bytes / self._limit
+            wait_s = self._free_at_s - now_s
+        if wait_s > 0:
+            time.sleep(wait_s)

@@ -1,0 +1,318 @@
+"""Carrying out one action, so that nothing is lost whatever happens meanwhile.
+
+Rules of this module: every action checks, at the last moment that it can, that both sides still hold what the action expects; what is
+replaced or removed is in that side's trash before anything takes its place; what was written is proven to be what was meant.
+It raises what went wrong and changes no status.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from callsheet import etag, hashing, local, pictures
+from callsheet.action import Action, Op, Outcome, Version
+from callsheet.errors import (
+    BadDigest,
+    ChangingFile,
+    DamagedImage,
+    LocalError,
+    NoSuchObject,
+    ObjectChanged,
+    RemoteError,
+)
+from callsheet.layout import Layout, printable
+from callsheet.meter import Meter
+from callsheet.model import Location, RemoteObject
+from callsheet.remote import Remote
+from callsheet.remote.contract import Reading, Source
+
+_ATTEMPTS = 2
+"""How often an object is fetched if its bytes arrive flipped."""
+
+_AGAIN = "Sync, then try again"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a run's actions are carried out. `run_id` names its trash on both sides."""
+
+    root: str
+    where: Layout
+    remote: Remote
+    run_id: str
+    meter: Meter
+
+    def path(self, action: Action) -> str:
+        return os.path.join(self.root, self.where.image(action.actor, action.filename))
+
+    def trash(self, action: Action, run_id: str) -> str:
+        return os.path.join(self.root, self.where.trash(run_id, self.where.image(action.actor, action.filename)))
+
+    @property
+    def trash_dir(self) -> str:
+        return os.path.join(self.root, self.where.trash_dir)
+
+    def actor_folder(self, action: Action) -> str:
+        return os.path.join(self.root, self.where.folder(action.actor))
+
+
+def perform(site: Site, action: Action) -> Outcome:
+    """Carry out one action. Raises the `CallsheetError` that says why it was not done; then both sides are as they were, or what
+    was there is in the trash."""
+    return _HOW[action.op](site, action)
+
+
+def _upload(site: Site, action: Action) -> Outcome:
+    path, sent = site.path(action), _version(action.local)
+    kept = None
+    if action.s3 is not None:
+        _check_file(path, sent)
+        kept = _keep_in_s3(site, action.location, action.s3)
+    source = Source(sent.size_bytes, lambda: _Upload(path, sent.size_bytes, site.meter))
+    replaces = action.s3.etag if action.s3 else None
+    try:
+        tag = site.remote.put(action.location, source, md5=_md5(sent), replaces=replaces)
+    except BadDigest:
+        _check_file(path, sent)
+        raise
+    return Outcome(action, placed=Version(sent.size_bytes, sent.md5, tag), kept=kept)
+
+
+def _download(site: Site, action: Action) -> Outcome:
+    path, wanted = site.path(action), _version(action.s3)
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _fetched(site, action, path, wanted)
+        except BadDigest:
+            if attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _fetched(site: Site, action: Action, path: str, wanted: Version) -> Outcome:
+    """One attempt: into a new file beside the image's place, checked, and only then into that place."""
+    reading = site.remote.read(action.location, if_match=str(wanted.etag))
+    if reading.described.size_bytes != wanted.size_bytes:
+        raise ObjectChanged(f"{action.location} has another size than was seen", hint=_AGAIN)
+    kept = None
+    try:
+        with local.new_file(path, within=site.actor_folder(action)) as file:
+            md5 = _received(site, reading, file)
+            _check_received(reading.described, wanted, md5)
+            moment_ns = int(reading.described.last_modified.timestamp()) * 1_000_000_000
+            if local.mtime_ns(path) == moment_ns:  # or it could be taken for the file that it replaces
+                moment_ns += 1_000_000
+            local.stamp(file, moment_ns)
+            if action.local is not None:
+                if flaw := pictures.flaw(file.name, action.filename):
+                    hint = "Prefer the local one: --prefer local"
+                    raise DamagedImage(f"The image in S3 is damaged: {flaw}", hint=hint)
+                kept = _take(site, action, action.local)
+    except LocalError:
+        if kept is not None:
+            _put_back(site, action)
+        raise
+    return Outcome(action, placed=Version(wanted.size_bytes, md5), kept=kept)
+
+
+def _received(site: Site, reading: Reading, file: BinaryIO) -> str:
+    """Writes all blocks; returns their MD5."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for block in reading.blocks:
+        site.meter.pass_on(len(block))
+        digest.update(block)
+        file.write(block)
+    return digest.hexdigest()
+
+
+def _check_received(described: RemoteObject, wanted: Version, md5: str) -> None:
+    """`BadDigest` unless the bytes have every MD5 that is known of the object. (Where none is, the look after the run compares.)"""
+    told = {wanted.md5, described.md5, described.etag if described.etag_is_md5 else None} - {None, md5}
+    if told:
+        raise BadDigest(f"{described.location} arrived with other bytes than it has", hint="Try again")
+
+
+def _evict(site: Site, action: Action) -> Outcome:
+    """The object is proven, now, to have the file's bytes; the file is taken away, hashed, and only then deleted."""
+    held, there = _version(action.local), _version(action.s3)
+    described = site.remote.head(action.location)
+    if described.etag != there.etag:
+        raise ObjectChanged(f"{action.location} has changed since it was looked at", hint=_AGAIN)
+    if not _proven(site, described, held, site.path(action)):
+        raise BadDigest(f"{action.location} does not hold the same bytes as the file", hint=_AGAIN)
+    _take(site, action, held)
+    aside = site.trash(action, site.run_id)
+    local.delete(aside)
+    local.remove_empty_folders(os.path.dirname(aside), site.trash_dir)
+    return Outcome(action)
+
+
+def _proven(site: Site, described: RemoteObject, held: Version, path: str) -> bool:
+    """Whether an object has the bytes of the file at `path`: by its ETag, else by reading it. Metadata is no proof."""
+    if described.etag_is_md5:
+        return described.etag == held.md5
+    if parts := etag.is_multipart(described.etag):
+        sizes = etag.part_sizes(held.size_bytes, parts)
+        if any(hashing.multipart_etag_of(path, size).etag == described.etag for size in sizes):
+            return True
+    digest = hashlib.md5(usedforsecurity=False)
+    for block in site.remote.read(described.location, if_match=described.etag).blocks:
+        site.meter.pass_on(len(block))
+        digest.update(block)
+    return digest.hexdigest() == held.md5
+
+
+def _trash_local(site: Site, action: Action) -> Outcome:
+    return Outcome(action, kept=_take(site, action, _version(action.local)))
+
+
+def _trash_s3(site: Site, action: Action) -> Outcome:
+    there = _version(action.s3)
+    kept = _keep_in_s3(site, action.location, there)
+    site.remote.delete(action.location, if_match=str(there.etag))
+    return Outcome(action, kept=kept)
+
+
+def _restore_local(site: Site, action: Action) -> Outcome:
+    if action.trashed is None:
+        raise AssertionError("a restoring action says what it restores")
+    path, source = site.path(action), site.trash(action, action.trashed.run_id)
+    _check_trashed(source, action.trashed.version)
+    local.check_inside(os.path.dirname(path), site.actor_folder(action))
+    kept = _take(site, action, action.local) if action.local is not None else None
+    try:
+        local.move(source, path)
+    except LocalError:
+        if kept is not None:
+            _put_back(site, action)
+        raise
+    local.remove_empty_folders(os.path.dirname(source), site.trash_dir)
+    return Outcome(action, placed=action.trashed.version, kept=kept)
+
+
+def _restore_s3(site: Site, action: Action) -> Outcome:
+    if action.trashed is None:
+        raise AssertionError("a restoring action says what it restores")
+    version = action.trashed.version
+    source = site.where.s3_trash(action.trashed.run_id, action.location)
+    kept = _keep_in_s3(site, action.location, action.s3) if action.s3 is not None else None
+    replaces = action.s3.etag if action.s3 else None
+    try:
+        tag = site.remote.copy(source, action.location, if_match=str(version.etag), replaces=replaces)
+    except NoSuchObject as error:
+        raise RemoteError(f"{source} is not in the trash any more", hint="It was emptied") from error
+    with suppress(RemoteError):  # what stays in the trash does no harm
+        site.remote.delete(source, if_match=str(version.etag))
+    return Outcome(action, placed=Version(version.size_bytes, version.md5, tag), kept=kept)
+
+
+_HOW: dict[Op, Callable[[Site, Action], Outcome]] = {
+    Op.UPLOAD: _upload,
+    Op.DOWNLOAD: _download,
+    Op.EVICT: _evict,
+    Op.TRASH_LOCAL: _trash_local,
+    Op.TRASH_S3: _trash_s3,
+    Op.RESTORE_LOCAL: _restore_local,
+    Op.RESTORE_S3: _restore_s3,
+}
+
+
+def _keep_in_s3(site: Site, location: Location, version: Version) -> Version:
+    """Copy what is about to be replaced or removed into the trash of S3."""
+    kept_in = site.where.s3_trash(site.run_id, location)
+    tag = site.remote.copy(location, kept_in, if_match=str(version.etag), replaces=None)
+    return Version(version.size_bytes, version.md5, tag)
+
+
+def _take(site: Site, action: Action, version: Version) -> Version:
+    """Move the image's file into the trash of this disk, if it is `version`: what was moved is hashed, and goes back if it is not."""
+    path, aside = site.path(action), site.trash(action, site.run_id)
+    local.check_inside(os.path.dirname(path), site.actor_folder(action))
+    if os.path.islink(path):
+        raise LocalError(f"{printable(path)} is a symlink", hint="Put a copy in its place, then sync.")
+    local.move(path, aside)
+    try:
+        _check_md5(aside, version, f"{printable(path)} changed since it was looked at")
+    except LocalError:
+        local.move(aside, path)
+        raise
+    return version
+
+
+def _put_back(site: Site, action: Action) -> None:
+    """After all, nothing takes the place of the file that was moved into the trash. If something else did, it stays there."""
+    with suppress(LocalError):
+        local.move(site.trash(action, site.run_id), site.path(action))
+
+
+def _check_trashed(path: str, version: Version) -> None:
+    if not os.path.lexists(path):
+        raise LocalError(
+            f"{printable(path)} is not in the trash any more", hint="It was restored, or the trash emptied."
+        )
+    try:
+        _check_md5(path, version, f"{printable(path)} is not what was put there")
+    except ChangingFile as error:
+        raise LocalError(
+            str(error), hint="It stays in the trash: look at it there, and move it back by hand."
+        ) from error
+
+
+def _check_md5(path: str, version: Version, otherwise: str) -> None:
+    hashed = hashing.hash_files([path])[0]
+    if isinstance(hashed, LocalError):
+        raise hashed
+    if hashed.md5 != version.md5:
+        raise ChangingFile(otherwise, hint=_AGAIN)
+
+
+def _check_file(path: str, version: Version) -> None:
+    """Whether the file to be sent is the one that was meant: asked before anything is put away for its sake, and if the store says no."""
+    _check_md5(path, version, f"{printable(path)} changed since it was looked at")
+
+
+def _version(version: Version | None) -> Version:
+    if version is None:
+        raise AssertionError("the op has no such side")
+    return version
+
+
+def _md5(version: Version) -> str:
+    if version.md5 is None:
+        raise AssertionError("a file's MD5 is known")
+    return version.md5
+
+
+class _Upload(io.FileIO):
+    """A file on its way to S3: metered, and an error as soon as it is not the file that was announced."""
+
+    def __init__(self, path: str, size_bytes: int, meter: Meter) -> None:
+        self._path = path
+        self._size_bytes = size_bytes
+        self._meter = meter
+        try:
+            super().__init__(path, "rb", opener=local.open_without_waiting)
+        except OSError as error:
+            raise local.failed("read", path, error) from error
+        if os.fstat(self.fileno()).st_size != size_bytes:
+            self.close()
+            raise self._changed()
+
+    def read(self, size: int | None = -1) -> bytes:
+        try:
+            block = super().read(-1 if size is None else size)
+        except OSError as error:
+            raise local.failed("read", self._path, error) from error
+        if not block and size and self.tell() < self._size_bytes:
+            raise self._changed()
+        self._meter.pass_on(len(block))
+        return block
+
+    def _changed(self) -> ChangingFile:
+        return ChangingFile(f"{printable(self._path)} changed since it was looked at", hint=_AGAIN)

@@ -1,0 +1,158 @@
+"""From a verb to a plan, and from a plan to what came of it.
+
+Rules of this module: it directs. A plan rests on a look that was just taken; after it was carried out, what it touched is looked at again
+and recorded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from callsheet import amend, layout, pictures
+from callsheet.action import Action, Mark, Outcome, PastRun, Plan, Verb
+from callsheet.errors import CallsheetError, UnknownImage
+from callsheet.execute import OnMoved, Stop, execute, make_durable
+from callsheet.journal import Journal
+from callsheet.meter import Meter
+from callsheet.model import Actor, Manifest, Problem
+from callsheet.perform import Site
+from callsheet.plan import Choice, Subject, local_may_win, marks_taken_back, planned, restored, taken_back
+from callsheet.remote import Remote
+from callsheet.report import Proposal, Report, Transfer, distinct
+from callsheet.run import Run
+from callsheet.survey import survey
+from callsheet.sync import OnProgress, run_sync
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a plan is carried out: actions at once, bytes a second (None: as fast as it goes), when to stop, whom to tell."""
+
+    at_once: int
+    limit_bytes_s: int | None
+    stop: Stop
+    on_moved: OnMoved
+    on_progress: OnProgress
+
+
+def propose(
+    run: Run, verb: Verb, wanted: tuple[str, ...], choice: Choice, executor: Executor, on_progress: OnProgress
+) -> Proposal:
+    """Look at the actors, and plan. `UnknownImage` if none of them has one of the images that the choice names."""
+    steps: dict[str, list[Action | Problem]] = {}
+    met: set[str] = set()
+
+    def look(actor: Actor, manifest: Manifest, listed: bool) -> None:
+        met.update(entry.filename for entry in manifest.entries if entry.filename in choice.only)
+        if not listed:
+            return  # what S3 holds is not known, and the report says why
+        damaged = _damaged(run, actor, manifest, choice) if verb is Verb.REPAIR else {}
+        found = list(planned(verb, Subject(actor.name, manifest, run.where, damaged), choice))
+        if found:
+            steps[actor.name] = found
+
+    seen = run_sync(run, wanted, executor, on_progress, on_look=look)
+    if unknown := choice.only - met:
+        raise _unknown(unknown, "`callsheet status ACTOR` tells what is there.")
+    return Proposal(_plan(verb, (step for name in sorted(steps) for step in steps[name])), seen)
+
+
+def propose_undo(run: Run, past: PastRun, executor: Executor, on_progress: OnProgress) -> Proposal:
+    """Look at the actors that a past run was about, and plan how to take it back. For marks, the manifests are enough."""
+    if past.marks:
+        return Proposal(_plan(Verb.UNDO, marks_taken_back(past, _recorded(run, past)), past.id), Report("undo", (), ()))
+    manifests: dict[str, Manifest] = {}
+
+    def look(actor: Actor, manifest: Manifest, _: bool) -> None:
+        manifests[actor.name] = manifest
+
+    actors = frozenset(step.action.actor for step in past.steps)
+    seen = run_sync(run, (), executor, on_progress, among=actors, on_look=look)
+    return Proposal(_plan(Verb.UNDO, taken_back(past, manifests, run.where), past.id), seen)
+
+
+def propose_restore(
+    run: Run, past: PastRun, only: frozenset[str], executor: Executor, on_progress: OnProgress
+) -> Proposal:
+    """Plan to put back what a past run moved into the trash. `UnknownImage` if it moved none of `only`."""
+    actions = tuple(restored(past, only))
+    if unknown := only - {action.filename for action in actions}:
+        raise _unknown(unknown, f"`callsheet trash list {past.id}` tells what is there.")
+    actors = frozenset(action.actor for action in actions)
+    return Proposal(Plan(Verb.RESTORE, actions), run_sync(run, (), executor, on_progress, among=actors))
+
+
+def carry_out(
+    run: Run, remote: Remote, journal: Journal, plan: Plan, movers: Executor, lookers: Executor, pace: Pace
+) -> Transfer:
+    """Do what a plan says, write down what came of it, look at what it touched, and record that.
+
+    The report is of the actors that were touched.
+    """
+    site = Site(run.root, run.where, remote, run.id, Meter(pace.limit_bytes_s))
+    with journal.begin(run.id, plan, run.started) as recorder:
+        outcomes = execute(
+            site, plan.actions, movers, recorder, at_once=pace.at_once, stop=pace.stop, on_moved=pace.on_moved
+        )
+        told = make_durable(site, outcomes)
+        recorder.end(datetime.now(UTC))
+    told += [outcome.problem for outcome in outcomes if outcome.problem is not None]
+    try:
+        if plan.verb is Verb.UNDO:
+            told.extend(amend.mark(run, plan.marks))
+            amend.agree_again(run, outcomes)
+        report = _looked_again(run, outcomes, lookers, pace.on_progress)
+    except CallsheetError as error:  # what was done is done, and must be told
+        report = Report(plan.verb.value, (), (Problem("", "", error.code, error.sentence),))
+    if recorder.failure is not None:
+        told.append(Problem("", "", recorder.failure.code, recorder.failure.sentence))
+    problems = distinct((*report.problems, *told, *plan.refusals))
+    return Transfer(
+        run.id,
+        plan,
+        tuple(outcomes),
+        replace(report, verb=plan.verb.value, problems=problems),
+        interrupted=len(outcomes) < len(plan.actions),
+        notes=remote.notes(),
+    )
+
+
+def _looked_again(run: Run, outcomes: list[Outcome], executor: Executor, on_progress: OnProgress) -> Report:
+    removals = [outcome.action.op for outcome in outcomes if outcome.problem is None and outcome.action.op.removes]
+    here = sum(op.here for op in removals)
+    options = replace(run.options, removed_here=here, removed_in_s3=len(removals) - here)
+    touched = frozenset(outcome.action.actor for outcome in outcomes)
+    again = replace(run, options=options, started=datetime.now(UTC))
+    return run_sync(again, (), executor, on_progress, among=touched)
+
+
+def _plan(verb: Verb, steps: Iterable[Action | Mark | Problem], undoes: str = "") -> Plan:
+    found = tuple(steps)
+    actions = tuple(step for step in found if isinstance(step, Action))
+    marks = tuple(step for step in found if isinstance(step, Mark))
+    return Plan(verb, actions, distinct(step for step in found if isinstance(step, Problem)), undoes, marks)
+
+
+def _recorded(run: Run, past: PastRun) -> dict[str, Manifest]:
+    """The manifests of the actors that a run marked, as they are now."""
+    actors = survey(run.root, run.where, run.store).among({mark.actor for mark in past.marks}).actors
+    return {actor.name: run.store.load(actor.stem) or Manifest(None) for actor in actors}
+
+
+def _unknown(names: Iterable[str], hint: str) -> UnknownImage:
+    shown = ", ".join(sorted(map(layout.printable, names)))
+    return UnknownImage(f"There is no image {shown}", hint=hint)
+
+
+def _damaged(run: Run, actor: Actor, manifest: Manifest, choice: Choice) -> dict[str, str]:
+    """What is wrong with the local images that might replace an object."""
+    flaws = {}
+    for name in local_may_win(manifest, choice):
+        path = os.path.join(run.root, run.where.image(actor.name, name))
+        if flaw := pictures.flaw(path, name):
+            flaws[name] = flaw
+    return flaws
