@@ -14,22 +14,29 @@ import callsheet
 SOURCE = Path(callsheet.__file__).parent
 
 FLOORS = [
-    {"errors", "model"},
-    {"layout", "codec", "legacy", "reconcile", "findings", "etag", "report"},
-    {"_md5lanes", "hashing", "local", "remote", "store"},
-    {"run", "listing", "survey", "observe", "migrate", "sync", "status", "library"},
+    {"errors", "model", "action"},
+    {"layout", "codec", "legacy", "reconcile", "findings", "etag", "planfile", "plan", "report"},
+    {"_md5lanes", "hashing", "local", "remote", "store", "meter", "pictures", "journal"},
+    {
+        "run", "listing", "survey", "observe", "migrate", "sync", "status",
+        "perform", "execute", "amend", "transfer", "trash", "library",
+    },
     {"settings", "cli", "demo", "__init__", "__main__"},
-]
+]  # fmt: skip
 # Within a floor, a module may import those before it.
 WITHIN = {
     "errors": {"model"},
+    "action": {"model"},
     "codec": {"layout"},
     "legacy": {"layout", "codec"},
     "reconcile": {"layout"},
     "findings": {"layout"},
-    "report": {"layout"},
+    "planfile": {"layout", "codec"},
+    "plan": {"layout", "reconcile"},
+    "report": {"layout", "planfile"},
     "hashing": {"_md5lanes", "local"},
     "store": {"local"},
+    "journal": {"local"},
     "run": set(),
     "listing": {"run"},
     "survey": {"run"},
@@ -37,7 +44,12 @@ WITHIN = {
     "migrate": {"run"},
     "status": {"survey"},
     "sync": {"run", "listing", "survey", "observe", "migrate"},
-    "library": {"run", "listing", "survey", "observe", "migrate", "sync", "status"},
+    "perform": set(),
+    "execute": {"perform"},
+    "amend": {"run", "survey"},
+    "transfer": {"run", "survey", "sync", "perform", "execute", "amend"},
+    "trash": {"listing"},
+    "library": {"run", "survey", "sync", "status", "execute", "transfer", "trash"},
     "cli": {"settings", "demo", "__init__"},
     "demo": {"settings"},
     "__init__": {"settings", "library"},
