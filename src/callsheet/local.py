@@ -78,6 +78,17 @@ def scan(actor_folder: str, training_dir: str) -> Scan:
         return _unreadable(error.strerror or str(error), training_dir)
 
 
+def regular_files(folder: str) -> list[str]:
+    """The names of a folder's regular files; no symlinks, and none of a folder that is one or cannot be read."""
+    try:
+        if os.path.islink(folder):
+            return []
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
 def read_bytes(path: str, *, within: str = "") -> bytes | None:
     """The whole file, None if it is not there.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from callsheet import etag, hashing, layout, legacy, local, reconcile
@@ -56,13 +56,15 @@ class Sighting:
 
 @dataclass(slots=True)
 class Observer:
-    """Looks at one actor. `remote` is None for a run that does not look at S3; `settled_ns` see `reconcile.trusted_md5`."""
+    """Looks at one actor. `remote` is None for a run that does not look at S3; `settled_ns` see `reconcile.trusted_md5`;
+    `ahead` is what `HashAhead` has of it."""
 
     root: str
     where: Layout
     actor: Actor
     remote: Remote | None
     settled_ns: int
+    ahead: Mapping[str, hashing.HashedFile] = field(default_factory=dict)
     verify: bool = False
     download: bool = True
     problems: list[Problem] = field(default_factory=list)
@@ -127,8 +129,7 @@ class Observer:
                 to_hash.append((found, trusted))
             else:
                 sides[found.filename] = LocalFile(found.filename, found.size_bytes, found.mtime_ns, trusted)
-        paths = [self._path(self.where.image(self.actor.name, found.filename)) for found, _ in to_hash]
-        for (found, trusted), result in zip(to_hash, hashing.hash_files(paths), strict=True):
+        for (found, trusted), result in zip(to_hash, self._hashed([found for found, _ in to_hash]), strict=True):
             name = found.filename
             if isinstance(result, LocalError):
                 self._problem(name, result.code, result.sentence)
@@ -139,6 +140,18 @@ class Observer:
             expected = reconcile.expected_md5(known.get(name), result.md5, None if touched else trusted)
             sides[name] = LocalFile(name, result.size_bytes, result.mtime_ns, result.md5, expected)
         return sides
+
+    def _hashed(self, files: list[local.Found]) -> list[hashing.HashedFile | LocalError]:
+        """The hash of each file, from those that were made ahead if the file still has the size and mtime that it had then."""
+        paths = [self._path(self.where.image(self.actor.name, found.filename)) for found in files]
+        hashes: dict[str, hashing.HashedFile | LocalError] = {}
+        for path, found in zip(paths, files, strict=True):
+            made = self.ahead.get(path)
+            if made is not None and (made.size_bytes, made.mtime_ns) == (found.size_bytes, found.mtime_ns):
+                hashes[path] = made
+        lacking = [path for path in paths if path not in hashes]
+        hashes.update(zip(lacking, hashing.hash_files(lacking), strict=True))
+        return [hashes[path] for path in paths]
 
     def _usable(self, listing: Listing) -> Listing:
         """The listing's images whose names can be recorded."""

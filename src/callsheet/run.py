@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from callsheet.ahead import HashAhead
 from callsheet.layout import Layout
 from callsheet.model import Location
 from callsheet.remote import Remote
@@ -37,6 +38,7 @@ class Run:
     url_for: Callable[[Location], str]
     options: SyncOptions
     started: datetime
+    ahead: HashAhead | None = None
 
 
 def new_run_id(now: datetime) -> str:

@@ -14,11 +14,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, as_completed, wait
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import TypeVar
 
-from callsheet import codec, layout, migrate, reconcile, survey
+from callsheet import codec, layout, local, migrate, reconcile, survey
+from callsheet.ahead import HashAhead
 from callsheet.errors import CallsheetError, LocalError, LossRefused
 from callsheet.findings import findings
 from callsheet.listing import Folders, list_actor, listing_order, not_seen
@@ -79,15 +80,16 @@ def run_sync(run: Run, wanted: tuple[str, ...], executor: Executor, on_progress:
     problems = list(chosen.problems)
     if not run.options.dry_run:
         run.store.sweep(run.started)
-    named = (Task(actor) for actor in chosen.actors)
-    tasks = named if wanted or run.remote is None else _listed(run, run.remote, everyone, problems)
+    actors = sorted(chosen.actors, key=lambda actor: listing_order(actor.name))
     outcomes: list[Outcome] = []
     images = hashed_bytes = 0
-    for outcome in _each(executor, _look_and_record, run, tasks):
-        outcomes.append(outcome)
-        images += outcome.report.counts.total if outcome.report else 0
-        hashed_bytes += outcome.hashed_bytes
-        on_progress(Progress(len(outcomes), max(len(chosen.actors), len(outcomes)), images, hashed_bytes))
+    tasks = map(Task, actors) if wanted or run.remote is None else _listed(run, run.remote, actors, everyone, problems)
+    with HashAhead(actors, partial(_sure_to_be_hashed, run)) as ahead:
+        for outcome in _each(executor, _look_and_record, replace(run, ahead=ahead), tasks):
+            outcomes.append(outcome)
+            images += outcome.report.counts.total if outcome.report else 0
+            hashed_bytes += outcome.hashed_bytes
+            on_progress(Progress(len(outcomes), max(len(chosen.actors), len(outcomes)), images, hashed_bytes))
     problems.extend(problem for outcome in outcomes for problem in outcome.problems)
     _refuse_mass_loss(run, outcomes, problems)
     held = [outcome.held for outcome in outcomes if outcome.held]
@@ -100,12 +102,22 @@ def run_sync(run: Run, wanted: tuple[str, ...], executor: Executor, on_progress:
     return Report("sync", tuple(rows), distinct(problems), dry_run=run.options.dry_run)
 
 
-def _listed(run: Run, remote: Remote, everyone: survey.Survey, problems: list[Problem]) -> Iterator[Task]:
+def _sure_to_be_hashed(run: Run, actor: Actor) -> list[str]:
+    """The paths of the images of an actor whose recorded hashes, if there are any, are not to be trusted."""
+    if run.store.settled_ns(actor.stem) and not run.options.verify:
+        return []
+    folder = os.path.join(run.root, run.where.training_dir(actor.name))
+    return [f"{folder}/{name}" for name in local.regular_files(folder) if layout.is_image(name)]
+
+
+def _listed(
+    run: Run, remote: Remote, actors: list[Actor], everyone: survey.Survey, problems: list[Problem]
+) -> Iterator[Task]:
     """Every actor with its part of one listing of the whole prefix: a merge of two sorted streams.
 
-    Folders that exist in S3 only come last. What went wrong is added to `problems`.
+    `actors` are in the listing's order; folders that exist in S3 only come last. What went wrong is added to `problems`.
     """
-    waiting = sorted(everyone.actors, key=lambda actor: listing_order(actor.name), reverse=True)
+    waiting = actors[::-1]
     strangers: dict[str, Listing] = {}
     folders = Folders(run.where, remote)
     for name, listing in folders:
@@ -170,6 +182,7 @@ def _look(run: Run, task: Task) -> Held:
         task.actor,
         run.remote,
         run.store.settled_ns(task.actor.stem),
+        run.ahead.take(task.actor) if run.ahead else {},
         verify=run.options.verify,
         download=run.options.download,
         problems=problems,

@@ -16,7 +16,7 @@ SOURCE = Path(callsheet.__file__).parent
 FLOORS = [
     {"errors", "model"},
     {"layout", "codec", "legacy", "reconcile", "findings", "etag", "report"},
-    {"_md5lanes", "hashing", "local", "remote", "store"},
+    {"_md5lanes", "hashing", "ahead", "local", "remote", "store"},
     {"run", "listing", "survey", "observe", "migrate", "sync", "status", "library"},
     {"settings", "cli", "demo", "__init__", "__main__"},
 ]
@@ -29,6 +29,7 @@ WITHIN = {
     "findings": {"layout"},
     "report": {"layout"},
     "hashing": {"_md5lanes", "local"},
+    "ahead": {"hashing"},
     "store": {"local"},
     "run": set(),
     "listing": {"run"},
