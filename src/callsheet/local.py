@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import stat
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from callsheet import layout
 from callsheet.errors import LocalError, TreeError
 
 _TEMPORARY = ".callsheet-"
+_LOCK_POLL_S = 0.01
 _IN_THE_WAY = "Check that the folder can be written to, that nothing else has its name, then run again."
 _YEAR_1_NS = -62_135_596_800 * 1_000_000_000
 _YEAR_10000_NS = 253_402_300_800 * 1_000_000_000
@@ -114,12 +118,11 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
 
     That it is the new is certain once the folder is flushed, here or by the caller. A symlink at `path` stays one: what it points to is replaced. The old file's permissions are kept.
     """
-    target = os.path.realpath(path)
+    target = os.path.realpath(path) if os.path.islink(path) else path
     folder = os.path.dirname(target)
     temporary = os.path.join(folder, f"{_TEMPORARY}{secrets.token_hex(4)}.tmp")
     try:
-        os.makedirs(folder, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = _open_in_folder(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 with contextlib.suppress(FileNotFoundError):
@@ -136,6 +139,40 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
             _flush(folder)
     except OSError as error:
         raise failed("write", path, error) from error
+
+
+@contextlib.contextmanager
+def locked(path: str, timeout_s: float) -> Iterator[None]:
+    """Hold the lock file `path` against all other threads and processes of this host. It is made if need be, and stays.
+
+    `LocalError` if it cannot be had, or others held it for `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    try:
+        while (descriptor := _try_lock(path)) is None:
+            if time.monotonic() > deadline:
+                hint = "Another run holds it; wait for that to end, then run again."
+                raise LocalError(f"{path} was locked for {timeout_s:.0f} s", hint=hint)
+            time.sleep(_LOCK_POLL_S)
+    except OSError as error:
+        raise failed("lock", path, error) from error
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing would not do if a child process had inherited it
+        os.close(descriptor)
+
+
+def touch(path: str, mtime_ns: int) -> None:
+    """Give a file this mtime; one that is not there is made, empty. `LocalError` if it cannot be."""
+    try:
+        descriptor = _open_in_folder(path, os.O_WRONLY | os.O_CREAT)
+        try:
+            os.utime(descriptor, ns=(mtime_ns, mtime_ns))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise failed("touch", path, error) from error
 
 
 def flush_folder(path: str) -> None:
@@ -165,6 +202,34 @@ def move(path: str, target: str) -> None:
         _flush(os.path.dirname(path))
     except OSError as error:
         raise failed(f"move to {target}", path, error) from error
+
+
+def _open_in_folder(path: str, flags: int) -> int:
+    """A descriptor of a file; the folder that it is in is made if need be."""
+    try:
+        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+    except FileNotFoundError:
+        os.makedirs(os.path.realpath(os.path.dirname(path)), exist_ok=True)
+        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+
+
+def _try_lock(path: str) -> int | None:
+    """A descriptor that holds the lock until it is closed; None if somebody else holds it.
+
+    Threads exclude each other too: the lock belongs to the open file, not to the process.
+    """
+    descriptor = _open_in_folder(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)
+    ours = False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ours = os.fstat(descriptor).st_nlink > 0  # of a file that was deleted meanwhile, others do not know
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+    finally:
+        if not ours:
+            os.close(descriptor)
+    return descriptor if ours else None
 
 
 def _flush(path: str) -> None:

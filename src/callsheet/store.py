@@ -7,8 +7,8 @@ I/O. A manifest that cannot be read is never taken for an empty one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 from callsheet import codec, local
@@ -17,7 +17,6 @@ from callsheet.layout import MANIFEST_SUFFIX, Layout
 from callsheet.model import Actor, Manifest
 
 _LOCK_TIMEOUT_S = 60.0
-_LOCK_POLL_S = 0.01
 _STALE_S = 3600.0
 
 
@@ -61,7 +60,7 @@ class Store:
         Returns the manifest and whether it was written; it is whole at any instant, and survives a crash from `flush` on.
         `change` gets an empty manifest if there is none; it may run long after the caller last looked, and must do no I/O.
         """
-        with self._locked(actor.stem):
+        with local.locked(os.path.join(self._root, self._where.lock(actor.stem)), _LOCK_TIMEOUT_S):
             changed = change(self.load(actor.stem) or Manifest(None))
             document = codec.learnt(changed, actor, now)
             if document is None:
@@ -86,33 +85,9 @@ class Store:
 
     def set_settled(self, stem: str, moment_ns: int) -> None:
         """Remember that all recorded hashes were taken or confirmed after `moment_ns`: the mtime of an empty file."""
-        path = os.path.join(self._root, self._where.hashed_stamp(stem))
-        try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "ab"):
-                os.utime(path, ns=(moment_ns, moment_ns))
-        except OSError:
-            return  # then the hashes are taken again
+        with suppress(LocalError):  # then the hashes are taken again
+            local.touch(os.path.join(self._root, self._where.hashed_stamp(stem)), moment_ns)
 
     def sweep(self, now: datetime) -> None:
         """Remove what killed writers left behind."""
         local.sweep_temporaries(os.path.join(self._root, self._where.manifests_dir), now.timestamp() - _STALE_S)
-
-    @contextmanager
-    def _locked(self, stem: str) -> Iterator[None]:
-        from filelock import FileLock, Timeout  # here, for its import costs more than a run that writes nothing
-
-        path = os.path.join(self._root, self._where.lock(stem))
-        try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            lock = FileLock(path, timeout=_LOCK_TIMEOUT_S, poll_interval=_LOCK_POLL_S)
-            lock.acquire()
-        except Timeout as error:
-            hint = "Another run holds it; wait for that to end, then run again."
-            raise LocalError(f"{path} was locked for {_LOCK_TIMEOUT_S:.0f} s", hint=hint) from error
-        except OSError as error:
-            raise local.failed("lock", path, error) from error
-        try:
-            yield
-        finally:
-            lock.release()
