@@ -24,6 +24,7 @@ TRAINING_RESPONSE = "training_response.json"
 MANIFEST_SUFFIX = "_manifest.json"
 
 _MAX_NAME_BYTES = 255
+_PLAIN_NAME = re.compile(r"[\w. -]{1,255}", re.ASCII)
 _LEADING_DIGITS = re.compile(r"\d+", re.ASCII)
 _ACTOR_FORM = re.compile(r"\d+_\S.*", re.ASCII)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
@@ -151,6 +152,8 @@ def name_fault(name: str) -> str | None:
     """Why `name` cannot be a file's or an actor's name in a manifest, or None if it can."""
     if name in ("", ".", ".."):
         return "is empty or a relative path"
+    if _PLAIN_NAME.fullmatch(name):
+        return None
     if "/" in name or "\\" in name:
         return "contains a slash or backslash"
     try:
