@@ -25,6 +25,7 @@ MANIFEST_SUFFIX = "_manifest.json"
 
 _MAX_NAME_BYTES = 255
 _PLAIN_NAME = re.compile(r"[\w. -]{1,255}", re.ASCII)
+_NUMBERS = re.compile(r"(\d+)", re.ASCII)
 _LEADING_DIGITS = re.compile(r"\d+", re.ASCII)
 _ACTOR_FORM = re.compile(r"\d+_\S.*", re.ASCII)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
@@ -191,7 +192,7 @@ def twins_told(group: Iterable[str]) -> str:
 
 def natural_key(name: str) -> tuple[object, ...]:
     """Sorts `_2` before `_10`; ties are broken by the plain name, so that the order is total."""
-    parts = re.split(r"(\d+)", name, flags=re.ASCII)
+    parts = _NUMBERS.split(name)
     return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
 
 
