@@ -15,6 +15,7 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 
 from callsheet import layout
 from callsheet.errors import LocalError, TreeError
@@ -46,10 +47,14 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A folder's images. Absence follows only from a `complete` scan; the names of `unknown` are there but unusable."""
+    """A folder's images. Absence follows only from a `complete` scan; the names of `unknown` are there but unusable.
+
+    `others` are the names that are no image's, in lower case: not every file system tells cases apart.
+    """
 
     found: tuple[Found, ...] = ()
     unknown: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
     faults: tuple[Fault, ...] = ()
     complete: bool = True
 
@@ -269,15 +274,19 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _sorted_out(entries: list[os.DirEntry[str]], actor_folder: str) -> Scan:
     found: list[Found] = []
     unknown: list[str] = []
+    others: list[str] = []
     faults: list[Fault] = []
-    for entry in sorted(entries, key=lambda entry: entry.name):
-        seen = _examined(entry, actor_folder) if layout.is_image(entry.name) else None
+    for entry in sorted(entries, key=attrgetter("name")):
+        if not layout.is_image(entry.name):
+            others.append(entry.name.lower())
+            continue
+        seen = _examined(entry, actor_folder)
         if isinstance(seen, Found):
             found.append(seen)
         elif isinstance(seen, Fault):
             faults.append(seen)
             unknown.append(entry.name)
-    return Scan(tuple(found), frozenset(unknown), tuple(faults))
+    return Scan(tuple(found), frozenset(unknown), frozenset(others), tuple(faults))
 
 
 def _examined(entry: os.DirEntry[str], actor_folder: str) -> Found | Fault | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from callsheet import etag, hashing, layout, legacy, local, reconcile
@@ -73,7 +73,7 @@ class Observer:
     def look(self, manifest: Manifest, listing: Listing | None) -> Sighting:
         """Everything that one run sees of the actor. `listing` is its default folder in S3, as listed."""
         scan = local.scan(self._path(self.where.folder(self.actor.name)), self._path(self._training_dir))
-        files = self._legacy_files() if scan.complete else {}
+        files = self._legacy_files(scan)
         for fault in scan.faults:
             self._problem(fault.filename, fault.code, fault.message)
         known = {entry.filename: entry for entry in (*manifest.entries, *manifest.missing)}
@@ -85,8 +85,9 @@ class Observer:
             legacy=legacy.merged({name: said for name, (_, said) in files.items()}),
         )
         if self.remote is not None:
-            seen = self._with_elsewhere(manifest, seen, self.remote)
-            seen = self._looked_closer(manifest, seen, self.remote)
+            entries = list(reconcile.remembered(manifest, seen, self.actor, self.where))
+            seen = self._with_elsewhere(entries, seen, self.remote)
+            seen = self._looked_closer(entries, seen, self.remote)
         return Sighting(
             seen,
             tuple(self.problems),
@@ -105,10 +106,12 @@ class Observer:
     def _problem(self, filename: str, code: str, message: str) -> None:
         self.problems.append(Problem(self.actor.name, filename, code, message))
 
-    def _legacy_files(self) -> dict[str, tuple[bytes, Legacy]]:
+    def _legacy_files(self, scan: local.Scan) -> dict[str, tuple[bytes, Legacy]]:
         """The legacy files that are there and can be read, the one whose word counts most first."""
         files = {}
         for name in (layout.PROMPT_METADATA, layout.RESPONSE, layout.TRAINING_RESPONSE, layout.OLD_MANIFEST):
+            if name not in scan.others:
+                continue
             path = f"{self._training_dir}/{name}"
             try:
                 raw = local.read_bytes(self._path(path), within=self._path(self.where.folder(self.actor.name)))
@@ -164,13 +167,10 @@ class Observer:
             del images[name]
         return Listing(images, listing.complete)
 
-    def _remembered(self, manifest: Manifest, seen: Observation) -> Iterable[Entry]:
-        return reconcile.remembered(manifest, seen, self.actor, self.where)
-
-    def _with_elsewhere(self, manifest: Manifest, seen: Observation, remote: Remote) -> Observation:
+    def _with_elsewhere(self, entries: list[Entry], seen: Observation, remote: Remote) -> Observation:
         """What recorded URLs point to in other buckets and folders: one listing a folder."""
         folders: dict[tuple[str, str], list[Location]] = {}
-        wanted = reconcile.locations_elsewhere(self._remembered(manifest, seen), self.actor, self.where)
+        wanted = reconcile.locations_elsewhere(entries, self.actor, self.where)
         for location in sorted(wanted):
             folders.setdefault((location.bucket, location.key.rpartition("/")[0]), []).append(location)
         sides: dict[Location, RemoteObject | Sight] = {}
@@ -181,13 +181,13 @@ class Observer:
                 self.problems.append(not_seen(bucket, error))
         return replace(seen, elsewhere=sides)
 
-    def _looked_closer(self, manifest: Manifest, seen: Observation, remote: Remote) -> Observation:
+    def _looked_closer(self, entries: list[Entry], seen: Observation, remote: Remote) -> Observation:
         """Where neither the ETag nor the record tells whether both sides are equal, find out."""
         objects = dict(seen.listing.objects) if seen.listing else {}
         elsewhere = dict(seen.elsewhere)
-        for known in self._remembered(manifest, seen):
+        for known in entries:
             side = seen.local_side(known.filename)
-            there = reconcile.remote_side(known, seen, self.actor, self.where, remote.url).seen
+            there, _ = reconcile.remote_seen(known, seen, self.actor, self.where)
             if not isinstance(side, LocalFile) or not isinstance(there, RemoteObject):
                 continue
             if not reconcile.needs_look(known, side, there):
