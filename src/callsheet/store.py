@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from callsheet import codec, local
 from callsheet.errors import LocalError, ManifestError, TreeError
@@ -18,6 +19,9 @@ from callsheet.model import Actor, Manifest
 
 _LOCK_TIMEOUT_S = 60.0
 _STALE_S = 3600.0
+
+Ready = tuple[Manifest, dict[str, Any]]
+"""A manifest, and what `codec.learnt` makes of it."""
 
 
 class Store:
@@ -54,15 +58,18 @@ class Store:
         raw = local.read_bytes(self.path(stem))
         return None if raw is None else codec.decode(raw, self._where.manifest(stem))
 
-    def update(self, actor: Actor, change: Callable[[Manifest], Manifest], now: datetime) -> tuple[Manifest, bool]:
+    def update(
+        self, actor: Actor, change: Callable[[Manifest], Manifest], now: datetime, *, ready: Ready | None = None
+    ) -> tuple[Manifest, bool]:
         """Apply `change` to the manifest as it is on disk at this moment, and save it if that changed anything.
 
         Returns the manifest and whether it was written; it is whole at any instant, and survives a crash from `flush` on.
         `change` gets an empty manifest if there is none; it may run long after the caller last looked, and must do no I/O.
+        `ready` is a manifest that it may come to, with its document.
         """
         with local.locked(os.path.join(self._root, self._where.lock(actor.stem)), _LOCK_TIMEOUT_S):
             changed = change(self.load(actor.stem) or Manifest(None))
-            document = codec.learnt(changed, actor, now)
+            document = ready[1] if ready and ready[0] is changed else codec.learnt(changed, actor, now)
             if document is None:
                 return changed, False
             data = codec.dump_json(document)

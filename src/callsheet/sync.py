@@ -12,10 +12,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, as_completed, wait
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from operator import add
+from queue import SimpleQueue
 from typing import TypeVar
 
 from callsheet import codec, layout, local, migrate, reconcile, survey
@@ -208,8 +209,9 @@ def _record(run: Run, held: Held) -> Outcome:
 def _bring_up(run: Run, held: Held) -> Outcome:
     """Bring the manifest up to what was seen, then migrate. `_Stale` if it rests on another record than is there now."""
     actor, sighting, manifest = held.task.actor, held.sighting, held.after
-    changed = codec.learnt(manifest, actor, run.started) is not None
-    if changed and not run.options.dry_run:
+    document = codec.learnt(manifest, actor, run.started)
+    changed = document is not None
+    if document is not None and not run.options.dry_run:
 
         def on_top_of(fresh: Manifest) -> Manifest:
             if fresh.source == held.before.source:
@@ -219,7 +221,7 @@ def _bring_up(run: Run, held: Held) -> Outcome:
                 raise _Stale
             return _reconciled(run, actor, fresh, sighting)[0]
 
-        manifest, changed = run.store.update(actor, on_top_of, run.started)
+        manifest, changed = run.store.update(actor, on_top_of, run.started, ready=(manifest, document))
     if sighting.hashed_files and not run.options.dry_run and _all_confirmed(manifest, sighting):
         run.store.set_settled(actor.stem, held.started_ns)
     deleted, problems = migrate.response_json(run, actor, sighting.response, manifest)
@@ -259,14 +261,22 @@ def _refuse_mass_loss(run: Run, outcomes: list[Outcome], problems: list[Problem]
 def _each(executor: Executor, job: Callable[[Run, _T], Outcome], run: Run, tasks: Iterable[_T]) -> Iterator[Outcome]:
     """The outcomes of `job` for all tasks, as they come; few are under way at once, for there may be a million."""
     pending: set[Future[Outcome]] = set()
+    done: SimpleQueue[Future[Outcome]] = SimpleQueue()
+
+    def next_done() -> Outcome:
+        future = done.get()
+        pending.remove(future)
+        return future.result()
+
     try:
         for task in tasks:
-            pending.add(executor.submit(job, run, task))
+            future = executor.submit(job, run, task)
+            pending.add(future)
+            future.add_done_callback(done.put)
             if len(pending) >= _IN_FLIGHT:
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in finished)
-        for future in as_completed(pending):
-            yield future.result()
+                yield next_done()
+        while pending:
+            yield next_done()
     finally:
         for future in pending:
             future.cancel()
