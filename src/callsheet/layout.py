@@ -28,6 +28,7 @@ _PLAIN_NAME = re.compile(r"[\w. -]{1,255}", re.ASCII)
 _NUMBERS = re.compile(r"(\d+)", re.ASCII)
 _LEADING_DIGITS = re.compile(r"\d+", re.ASCII)
 _ACTOR_FORM = re.compile(r"\d+_\S.*", re.ASCII)
+_PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+)(?::\d{1,5})?/([\w./~-]*)", re.ASCII)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
 # Endpoints: https://docs.aws.amazon.com/general/latest/gr/s3.html (virtual-hosted, path-style, dual-stack, FIPS,
 # accelerate, and the older dashed regions).
@@ -99,14 +100,17 @@ def _locate(url: str, bucket: str, other_buckets: tuple[str, ...]) -> Location |
     if url.startswith("s3://"):
         named, _, key = url[len("s3://") :].partition("/")
         return _location(named, key)
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").lower()
-        path = unquote_plus(parts.path[1:], errors="strict")
-    except ValueError:
-        return None
-    if parts.scheme not in ("http", "https") or parts.username is not None:
-        return None
+    if plain := _PLAIN_URL.fullmatch(url):
+        host, path = plain.groups()
+    else:
+        try:
+            parts = urlsplit(url)
+            host = (parts.hostname or "").lower()
+            path = unquote_plus(parts.path[1:], errors="strict")
+        except ValueError:
+            return None
+        if parts.scheme not in ("http", "https") or parts.username is not None:
+            return None
     aws = _AWS_HOST.fullmatch(host)
     if aws and aws["bucket"]:
         return _location(aws["bucket"], path)

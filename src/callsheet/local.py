@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import time
 from collections.abc import Iterator
@@ -125,16 +124,19 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
     """
     target = os.path.realpath(path) if os.path.islink(path) else path
     folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f"{_TEMPORARY}{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(folder, f"{_TEMPORARY}{os.urandom(4).hex()}.tmp")
     try:
         descriptor = _open_in_folder(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            try:
                 with contextlib.suppress(FileNotFoundError):
                     os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
-                file.write(data)
-                file.flush()
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(descriptor, left) :]
                 os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
             os.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
