@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
+from typing import Self
 
 from callsheet import hashing, reconcile
 from callsheet.hashing import HashedFile
@@ -40,7 +41,7 @@ class HashAhead:
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="callsheet-ahead", daemon=True)
 
-    def __enter__(self) -> HashAhead:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -78,9 +79,8 @@ class HashAhead:
         hashed: dict[str, HashedFile] = {}
         files = 0
         try:
-            while files < _BATCH_FILES and (actor := self._begin()) is not None:
-                batch[actor] = []
-                batch[actor] = self._files_of(actor)
+            while files < _BATCH_FILES and (begun := self._begin()) is not None:
+                actor, batch[actor] = begun
                 files += len(batch[actor])
             now_ns = time.time_ns()
             for file in hashing.hash_files([path for paths in batch.values() for path in paths]):
@@ -95,13 +95,20 @@ class HashAhead:
                 self._changed.notify_all()
         return bool(batch)
 
-    def _begin(self) -> Actor | None:
-        with self._changed:
-            while not self._ended and self._files_done < _MOST_FILES:
-                actor = next(self._actors, None)
-                if actor is None:
-                    self._ended = True
-                elif actor not in self._asked:
+    def _begin(self) -> tuple[Actor, list[str]] | None:
+        """The next actor that has files to be hashed and was not asked for, with their paths."""
+        while (actor := self._next()) is not None:
+            paths = self._files_of(actor)
+            with self._changed:
+                if paths and actor not in self._asked:
                     self._begun.add(actor)
-                    return actor
-            return None
+                    return actor, paths
+        return None
+
+    def _next(self) -> Actor | None:
+        with self._changed:
+            if self._ended or self._files_done >= _MOST_FILES:
+                return None
+            actor = next((actor for actor in self._actors if actor not in self._asked), None)
+            self._ended = actor is None
+            return actor
