@@ -20,6 +20,7 @@ from callsheet.errors import ManifestError
 from callsheet.model import Actor, Counts, Entry, Evidence, Manifest, S3Record, Status
 
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_ZONE = len("+00:00")
 _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 _MIB = 1024 * 1024
 _T = TypeVar("_T")
@@ -162,30 +163,59 @@ def _entries(document: Mapping[str, Any], key: str, name: str, seen: set[str]) -
     return tuple(entries)
 
 
+_ENTRY_KINDS: Mapping[str, type] = {
+    "filename": str,
+    "local_path": str,
+    "size_bytes": int,
+    "md5_hash": str,
+    "s3_url": str,
+    "status": str,
+    "good": bool,
+    "prompt": str,
+    "evidence": str,
+    "checked_at": str,
+    "s3": dict,
+    "synced_md5": str,
+    "expected_md5": str,
+    "alternate_s3_urls": list,
+}
+_S3_KINDS: Mapping[str, type] = {"etag": str, "size_bytes": int, "last_modified": str, "md5": str}
+
+
+def _check_kinds(row: Mapping[str, Any], kinds: Mapping[str, type], name: str, place: str) -> None:
+    """`ManifestError` for a value that is neither of its kind nor null. What JSON is read into has no subclasses."""
+    for key, kind in kinds.items():
+        value = row.get(key)
+        if value is not None and type(value) is not kind:
+            raise _wrong(name, f"{place}{key}", _WORDS[kind], value)
+
+
 def _decode_entry(row: dict[str, Any], name: str, place: str) -> Entry:
-    filename = _typed(row, "filename", str, name, place)
+    _check_kinds(row, _ENTRY_KINDS, name, place)
+    get = row.get
+    filename = get("filename")
     if filename is None or (fault := layout.name_fault(filename)):
         reason = "is missing" if filename is None else f"{layout.printable(filename)!r} {fault}"
         raise ManifestError(f"{name}: {place}filename {reason}", hint=_MEND)
-    alternates = _typed(row, "alternate_s3_urls", list, name, place) or []
+    alternates = get("alternate_s3_urls") or []
     for url in alternates:
         if not isinstance(url, str):
             raise _wrong(name, f"{place}alternate_s3_urls", "an array of strings", url)
     return Entry(
         filename=filename,
-        local_path=_typed(row, "local_path", str, name, place) or "",
-        size_bytes=_typed(row, "size_bytes", int, name, place),
+        local_path=get("local_path") or "",
+        size_bytes=get("size_bytes"),
         modified_timestamp=_number(row, "modified_timestamp", name, place),
-        md5_hash=_md5(_typed(row, "md5_hash", str, name, place)),
-        s3_url=_typed(row, "s3_url", str, name, place) or None,
-        status=_member(Status, _typed(row, "status", str, name, place)),
-        good=_typed(row, "good", bool, name, place),
-        prompt=_typed(row, "prompt", str, name, place),
-        evidence=_member(Evidence, _typed(row, "evidence", str, name, place)),
-        checked_at=_time(_typed(row, "checked_at", str, name, place), strict_in=f"{name}: {place}checked_at"),
-        s3=_decode_s3(_typed(row, "s3", dict, name, place), name, f"{place}s3."),
-        synced_md5=_md5(_typed(row, "synced_md5", str, name, place)),
-        expected_md5=_md5(_typed(row, "expected_md5", str, name, place)),
+        md5_hash=_md5(get("md5_hash")),
+        s3_url=get("s3_url") or None,
+        status=_STATUSES.get(get("status")),
+        good=get("good"),
+        prompt=get("prompt"),
+        evidence=_EVIDENCES.get(get("evidence")),
+        checked_at=_time(get("checked_at"), strict_in=f"{name}: {place}checked_at"),
+        s3=_decode_s3(get("s3"), name, f"{place}s3."),
+        synced_md5=_md5(get("synced_md5")),
+        expected_md5=_md5(get("expected_md5")),
         alternate_s3_urls=tuple(alternates),
         source=row,
     )
@@ -194,12 +224,12 @@ def _decode_entry(row: dict[str, Any], name: str, place: str) -> Entry:
 def _decode_s3(row: dict[str, Any] | None, name: str, place: str) -> S3Record | None:
     if row is None:
         return None
-    etag = _typed(row, "etag", str, name, place)
-    size_bytes = _typed(row, "size_bytes", int, name, place)
-    last_modified = _time(_typed(row, "last_modified", str, name, place), strict_in=f"{name}: {place}last_modified")
+    _check_kinds(row, _S3_KINDS, name, place)
+    etag, size_bytes = row.get("etag"), row.get("size_bytes")
+    last_modified = _time(row.get("last_modified"), strict_in=f"{name}: {place}last_modified")
     if etag is None or size_bytes is None or last_modified is None:
         raise ManifestError(f"{name}: {place[:-1]} lacks etag, size_bytes or last_modified", hint=_MEND)
-    return S3Record(etag, size_bytes, last_modified, _md5(_typed(row, "md5", str, name, place)))
+    return S3Record(etag, size_bytes, last_modified, _md5(row.get("md5")))
 
 
 def _number(row: Mapping[str, Any], key: str, name: str, place: str) -> float | None:
@@ -215,17 +245,16 @@ def _number(row: Mapping[str, Any], key: str, name: str, place: str) -> float | 
     return float(value)
 
 
-def _member(kind: type[_T], text: str | None) -> _T | None:
-    """The enum's member, None for a word that it does not know: what it says is then derived anew."""
-    try:
-        return kind(text)  # type: ignore[call-arg]
-    except ValueError:
-        return None
+# What another word says is derived anew.
+_STATUSES: Mapping[str | None, Status] = {status.value: status for status in Status}
+_EVIDENCES: Mapping[str | None, Evidence] = {evidence.value: evidence for evidence in Evidence}
 
 
 def _md5(text: str | None) -> str | None:
     """`text` if it is an MD5; None for anything else (placeholders occur), which is then unknown."""
-    lowered = (text or "").lower()
+    if text is None:
+        return None
+    lowered = text.lower()
     return lowered if _MD5.fullmatch(lowered) else None
 
 
@@ -244,7 +273,7 @@ def _time(text: object, *, strict_in: str | None) -> datetime | None:
 
 def _stamp(moment: datetime | None) -> str | None:
     """UTC without zone, six decimals."""
-    return None if moment is None else moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="microseconds")[:-_ZONE]
 
 
 def _encode_entry(entry: Entry) -> dict[str, Any]:
@@ -268,16 +297,14 @@ def _encode_entry(entry: Entry) -> dict[str, Any]:
         "expected_md5": entry.expected_md5,
         "alternate_s3_urls": list(entry.alternate_s3_urls) or None,
     }
-    row = dict(entry.source)
-    for key, value in ours.items():
-        if value is None and key in _OMITTED_IF_UNSET:
-            row.pop(key, None)
-        else:
-            row[key] = value
+    row = {**entry.source, **ours}
+    for key in _OMITTED_IF_UNSET:
+        if row[key] is None:
+            del row[key]
     return row
 
 
-_OMITTED_IF_UNSET = frozenset({"good", "prompt", "expected_md5", "alternate_s3_urls"})
+_OMITTED_IF_UNSET = ("good", "prompt", "expected_md5", "alternate_s3_urls")
 
 
 def _encode_s3(record: S3Record) -> dict[str, Any]:

@@ -25,9 +25,12 @@ MANIFEST_SUFFIX = "_manifest.json"
 JOURNAL_SUFFIX = ".jsonl"
 
 _MAX_NAME_BYTES = 255
+_PLAIN_NAME = re.compile(r"[\w. -]{1,255}", re.ASCII)
+_NUMBERS = re.compile(r"(\d+)", re.ASCII)
 _LEADING_DIGITS = re.compile(r"\d+", re.ASCII)
 _ACTOR_FORM = re.compile(r"\d+_\S.*", re.ASCII)
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z.-]{0,63}", re.ASCII)
+_PLAIN_URL = re.compile(r"https?://([a-z0-9.-]+)(?::\d{1,5})?/([\w./~-]*)", re.ASCII)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", re.ASCII)
 # Endpoints: https://docs.aws.amazon.com/general/latest/gr/s3.html (virtual-hosted, path-style, dual-stack, FIPS,
 # accelerate, and the older dashed regions).
@@ -131,14 +134,17 @@ def _locate(url: str, bucket: str, other_buckets: tuple[str, ...]) -> Location |
     if url.startswith("s3://"):
         named, _, key = url[len("s3://") :].partition("/")
         return _location(named, key)
-    try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").lower()
-        path = unquote_plus(parts.path[1:], errors="strict")
-    except ValueError:
-        return None
-    if parts.scheme not in ("http", "https") or parts.username is not None:
-        return None
+    if plain := _PLAIN_URL.fullmatch(url):
+        host, path = plain.groups()
+    else:
+        try:
+            parts = urlsplit(url)
+            host = (parts.hostname or "").lower()
+            path = unquote_plus(parts.path[1:], errors="strict")
+        except ValueError:
+            return None
+        if parts.scheme not in ("http", "https") or parts.username is not None:
+            return None
     aws = _AWS_HOST.fullmatch(host)
     if aws and aws["bucket"]:
         return _location(aws["bucket"], path)
@@ -190,6 +196,8 @@ def name_fault(name: str) -> str | None:
     """Why `name` cannot be a file's or an actor's name in a manifest, or None if it can."""
     if name in ("", ".", ".."):
         return "is empty or a relative path"
+    if _PLAIN_NAME.fullmatch(name):
+        return None
     if "/" in name or "\\" in name:
         return "contains a slash or backslash"
     try:
@@ -227,7 +235,7 @@ def twins_told(group: Iterable[str]) -> str:
 
 def natural_key(name: str) -> tuple[object, ...]:
     """Sorts `_2` before `_10`; ties are broken by the plain name, so that the order is total."""
-    parts = re.split(r"(\d+)", name, flags=re.ASCII)
+    parts = _NUMBERS.split(name)
     return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
 
 

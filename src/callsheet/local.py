@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import BinaryIO
 
 from callsheet import layout
 from callsheet.errors import ChangingFile, LocalError, TreeError
 
 _TEMPORARY = ".callsheet-"
+_LOCK_POLL_S = 0.01
 _IN_THE_WAY = "Check that the folder can be written to, that nothing else has its name, then run again."
 _COPY_BYTES = 1 << 20
 _ATTEMPTS = 10
@@ -48,10 +52,14 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """A folder's images. Absence follows only from a `complete` scan; the names of `unknown` are there but unusable."""
+    """A folder's images. Absence follows only from a `complete` scan; the names of `unknown` are there but unusable.
+
+    `others` are the names that are no image's, in lower case: not every file system tells cases apart.
+    """
 
     found: tuple[Found, ...] = ()
     unknown: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
     faults: tuple[Fault, ...] = ()
     complete: bool = True
 
@@ -84,6 +92,17 @@ def scan(actor_folder: str, training_dir: str) -> Scan:
         return _unreadable(error.strerror or str(error), training_dir)
 
 
+def regular_files(folder: str) -> list[str]:
+    """The names of a folder's regular files; no symlinks, and none of a folder that is one or cannot be read."""
+    try:
+        if os.path.islink(folder):
+            return []
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
 def read_bytes(path: str, *, within: str = "") -> bytes | None:
     """The whole file, None if it is not there.
 
@@ -109,19 +128,21 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
 
     That it is the new is certain once the folder is flushed, here or by the caller. A symlink at `path` stays one: what it points to is replaced. The old file's permissions are kept.
     """
-    target = os.path.realpath(path)
+    target = os.path.realpath(path) if os.path.islink(path) else path
     folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f"{_TEMPORARY}{secrets.token_hex(4)}.tmp")
+    temporary = os.path.join(folder, f"{_TEMPORARY}{os.urandom(4).hex()}.tmp")
     try:
-        os.makedirs(folder, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        descriptor = _open_in_folder(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            try:
                 with contextlib.suppress(FileNotFoundError):
                     os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
-                file.write(data)
-                file.flush()
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(descriptor, left) :]
                 os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
             os.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
@@ -131,6 +152,40 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
             _flush(folder)
     except OSError as error:
         raise failed("write", path, error) from error
+
+
+@contextlib.contextmanager
+def locked(path: str, timeout_s: float) -> Iterator[None]:
+    """Hold the lock file `path` against all other threads and processes of this host. It is made if need be, and stays.
+
+    `LocalError` if it cannot be had, or others held it for `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    try:
+        while (descriptor := _try_lock(path)) is None:
+            if time.monotonic() > deadline:
+                hint = "Another run holds it; wait for that to end, then run again."
+                raise LocalError(f"{path} was locked for {timeout_s:.0f} s", hint=hint)
+            time.sleep(_LOCK_POLL_S)
+    except OSError as error:
+        raise failed("lock", path, error) from error
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing would not do if a child process had inherited it
+        os.close(descriptor)
+
+
+def touch(path: str, mtime_ns: int) -> None:
+    """Give a file this mtime; one that is not there is made, empty. `LocalError` if it cannot be."""
+    try:
+        descriptor = _open_in_folder(path, os.O_WRONLY | os.O_CREAT)
+        try:
+            os.utime(descriptor, ns=(mtime_ns, mtime_ns))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise failed("touch", path, error) from error
 
 
 def flush_folder(path: str) -> None:
@@ -322,19 +377,26 @@ def _rename_exclusively(path: str, target: str) -> None:
 
 
 def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) -> None:
-    """Remove the first name of a file that is at `target` now, too, linked or `copied`: but not what took its place meanwhile."""
+    """Remove the first name of a file that is at `target` now, too, linked or `copied`: but not what took its place meanwhile.
+
+    The name is taken away before it is looked at what it names: between a look and a deletion somebody could save there.
+    """
+    aside = os.path.join(os.path.dirname(path), f"{_TEMPORARY}{secrets.token_hex(4)}.tmp")
     try:
-        now = os.lstat(path)
+        os.rename(path, aside)
     except FileNotFoundError:
         return
-    if not os.path.samestat(now, copied or os.lstat(target)) or (copied and _version(now) != _version(copied)):
-        raise ChangingFile(f"{layout.printable(path)} changed while it was moved", hint="Sync, then try again.")
-    try:
-        os.unlink(path)
     except OSError:
-        if os.path.lexists(path):
-            os.unlink(target)
+        os.unlink(target)
         raise
+    now = os.lstat(aside)
+    if not os.path.samestat(now, copied or os.lstat(target)) or (copied and _version(now) != _version(copied)):
+        try:
+            _rename_exclusively(aside, path)
+        except FileExistsError:  # saved once more, over what was taken away here
+            os.unlink(aside)
+        raise ChangingFile(f"{layout.printable(path)} changed while it was moved", hint="Sync, then try again.")
+    os.unlink(aside)
 
 
 def _version(status: os.stat_result) -> tuple[int, int]:
@@ -352,6 +414,34 @@ def _copy_exclusively(path: str, target: str) -> os.stat_result:
         copy.flush()
         os.utime(copy.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
     return status
+
+
+def _open_in_folder(path: str, flags: int) -> int:
+    """A descriptor of a file; the folder that it is in is made if need be."""
+    try:
+        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+    except FileNotFoundError:
+        os.makedirs(os.path.realpath(os.path.dirname(path)), exist_ok=True)
+        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+
+
+def _try_lock(path: str) -> int | None:
+    """A descriptor that holds the lock until it is closed; None if somebody else holds it.
+
+    Threads exclude each other too: the lock belongs to the open file, not to the process.
+    """
+    descriptor = _open_in_folder(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)
+    ours = False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ours = os.fstat(descriptor).st_nlink > 0  # of a file that was deleted meanwhile, others do not know
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+    finally:
+        if not ours:
+            os.close(descriptor)
+    return descriptor if ours else None
 
 
 def _flush(path: str) -> None:
@@ -391,15 +481,19 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _sorted_out(entries: list[os.DirEntry[str]], actor_folder: str) -> Scan:
     found: list[Found] = []
     unknown: list[str] = []
+    others: list[str] = []
     faults: list[Fault] = []
-    for entry in sorted(entries, key=lambda entry: entry.name):
-        seen = _examined(entry, actor_folder) if layout.is_image(entry.name) else None
+    for entry in sorted(entries, key=attrgetter("name")):
+        if not layout.is_image(entry.name):
+            others.append(entry.name.lower())
+            continue
+        seen = _examined(entry, actor_folder)
         if isinstance(seen, Found):
             found.append(seen)
         elif isinstance(seen, Fault):
             faults.append(seen)
             unknown.append(entry.name)
-    return Scan(tuple(found), frozenset(unknown), tuple(faults))
+    return Scan(tuple(found), frozenset(unknown), frozenset(others), tuple(faults))
 
 
 def _examined(entry: os.DirEntry[str], actor_folder: str) -> Found | Fault | None:

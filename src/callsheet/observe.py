@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from callsheet import etag, hashing, layout, legacy, local, reconcile
@@ -56,13 +56,15 @@ class Sighting:
 
 @dataclass(slots=True)
 class Observer:
-    """Looks at one actor. `remote` is None for a run that does not look at S3; `settled_ns` see `reconcile.trusted_md5`."""
+    """Looks at one actor. `remote` is None for a run that does not look at S3; `settled_ns` see `reconcile.trusted_md5`;
+    `ahead` is what `HashAhead` has of it."""
 
     root: str
     where: Layout
     actor: Actor
     remote: Remote | None
     settled_ns: int
+    ahead: Mapping[str, hashing.HashedFile] = field(default_factory=dict)
     verify: bool = False
     download: bool = True
     problems: list[Problem] = field(default_factory=list)
@@ -71,7 +73,7 @@ class Observer:
     def look(self, manifest: Manifest, listing: Listing | None) -> Sighting:
         """Everything that one run sees of the actor. `listing` is its default folder in S3, as listed."""
         scan = local.scan(self._path(self.where.folder(self.actor.name)), self._path(self._training_dir))
-        files = self._legacy_files() if scan.complete else {}
+        files = self._legacy_files(scan)
         for fault in scan.faults:
             self._problem(fault.filename, fault.code, fault.message)
         known = {entry.filename: entry for entry in (*manifest.entries, *manifest.missing)}
@@ -83,8 +85,9 @@ class Observer:
             legacy=legacy.merged({name: said for name, (_, said) in files.items()}),
         )
         if self.remote is not None:
-            seen = self._with_elsewhere(manifest, seen, self.remote)
-            seen = self._looked_closer(manifest, seen, self.remote)
+            entries = list(reconcile.remembered(manifest, seen, self.actor, self.where))
+            seen = self._with_elsewhere(entries, seen, self.remote)
+            seen = self._looked_closer(entries, seen, self.remote)
         return Sighting(
             seen,
             tuple(self.problems),
@@ -103,10 +106,12 @@ class Observer:
     def _problem(self, filename: str, code: str, message: str) -> None:
         self.problems.append(Problem(self.actor.name, filename, code, message))
 
-    def _legacy_files(self) -> dict[str, tuple[bytes, Legacy]]:
+    def _legacy_files(self, scan: local.Scan) -> dict[str, tuple[bytes, Legacy]]:
         """The legacy files that are there and can be read, the one whose word counts most first."""
         files = {}
         for name in (layout.PROMPT_METADATA, layout.RESPONSE, layout.TRAINING_RESPONSE, layout.OLD_MANIFEST):
+            if name not in scan.others:
+                continue
             path = f"{self._training_dir}/{name}"
             try:
                 raw = local.read_bytes(self._path(path), within=self._path(self.where.folder(self.actor.name)))
@@ -127,8 +132,7 @@ class Observer:
                 to_hash.append((found, trusted))
             else:
                 sides[found.filename] = LocalFile(found.filename, found.size_bytes, found.mtime_ns, trusted)
-        paths = [self._path(self.where.image(self.actor.name, found.filename)) for found, _ in to_hash]
-        for (found, trusted), result in zip(to_hash, hashing.hash_files(paths), strict=True):
+        for (found, trusted), result in zip(to_hash, self._hashed([found for found, _ in to_hash]), strict=True):
             name = found.filename
             if isinstance(result, LocalError):
                 self._problem(name, result.code, result.sentence)
@@ -139,6 +143,18 @@ class Observer:
             expected = reconcile.expected_md5(known.get(name), result.md5, None if touched else trusted)
             sides[name] = LocalFile(name, result.size_bytes, result.mtime_ns, result.md5, expected)
         return sides
+
+    def _hashed(self, files: list[local.Found]) -> list[hashing.HashedFile | LocalError]:
+        """The hash of each file, from those that were made ahead if the file still has the size and mtime that it had then."""
+        paths = [self._path(self.where.image(self.actor.name, found.filename)) for found in files]
+        hashes: dict[str, hashing.HashedFile | LocalError] = {}
+        for path, found in zip(paths, files, strict=True):
+            made = self.ahead.get(path)
+            if made is not None and (made.size_bytes, made.mtime_ns) == (found.size_bytes, found.mtime_ns):
+                hashes[path] = made
+        lacking = [path for path in paths if path not in hashes]
+        hashes.update(zip(lacking, hashing.hash_files(lacking), strict=True))
+        return [hashes[path] for path in paths]
 
     def _usable(self, listing: Listing) -> Listing:
         """The listing's images whose names can be recorded."""
@@ -151,13 +167,10 @@ class Observer:
             del images[name]
         return Listing(images, listing.complete)
 
-    def _remembered(self, manifest: Manifest, seen: Observation) -> Iterable[Entry]:
-        return reconcile.remembered(manifest, seen, self.actor, self.where)
-
-    def _with_elsewhere(self, manifest: Manifest, seen: Observation, remote: Remote) -> Observation:
+    def _with_elsewhere(self, entries: list[Entry], seen: Observation, remote: Remote) -> Observation:
         """What recorded URLs point to in other buckets and folders: one listing a folder."""
         folders: dict[tuple[str, str], list[Location]] = {}
-        wanted = reconcile.locations_elsewhere(self._remembered(manifest, seen), self.actor, self.where)
+        wanted = reconcile.locations_elsewhere(entries, self.actor, self.where)
         for location in sorted(wanted):
             folders.setdefault((location.bucket, location.key.rpartition("/")[0]), []).append(location)
         sides: dict[Location, RemoteObject | Sight] = {}
@@ -168,13 +181,13 @@ class Observer:
                 self.problems.append(not_seen(bucket, error))
         return replace(seen, elsewhere=sides)
 
-    def _looked_closer(self, manifest: Manifest, seen: Observation, remote: Remote) -> Observation:
+    def _looked_closer(self, entries: list[Entry], seen: Observation, remote: Remote) -> Observation:
         """Where neither the ETag nor the record tells whether both sides are equal, find out."""
         objects = dict(seen.listing.objects) if seen.listing else {}
         elsewhere = dict(seen.elsewhere)
-        for known in self._remembered(manifest, seen):
+        for known in entries:
             side = seen.local_side(known.filename)
-            there = reconcile.remote_side(known, seen, self.actor, self.where, remote.url).seen
+            there, _ = reconcile.remote_seen(known, seen, self.actor, self.where)
             if not isinstance(side, LocalFile) or not isinstance(there, RemoteObject):
                 continue
             if not reconcile.needs_look(known, side, there):

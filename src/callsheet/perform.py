@@ -32,7 +32,7 @@ from callsheet.model import Location, RemoteObject
 from callsheet.remote import Remote
 from callsheet.remote.contract import Reading, Source
 
-_ATTEMPTS = 2
+_ATTEMPTS = 3
 """How often an object is fetched if its bytes arrive flipped."""
 
 _AGAIN = "Sync, then try again"
@@ -86,17 +86,21 @@ def _upload(site: Site, action: Action) -> Outcome:
 
 def _download(site: Site, action: Action) -> Outcome:
     path, wanted = site.path(action), _version(action.s3)
+    arrived: set[str] = set()
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return _fetched(site, action, path, wanted)
+            return _fetched(site, action, path, wanted, arrived)
         except BadDigest:
             if attempt == _ATTEMPTS:
                 raise
     raise AssertionError("the last attempt returns or raises")
 
 
-def _fetched(site: Site, action: Action, path: str, wanted: Version) -> Outcome:
-    """One attempt: into a new file beside the image's place, checked, and only then into that place."""
+def _fetched(site: Site, action: Action, path: str, wanted: Version, arrived: set[str]) -> Outcome:
+    """One attempt: into a new file beside the image's place, checked, and only then into that place.
+
+    `arrived` are the MD5s of attempts before that only another one could confirm.
+    """
     reading = site.remote.read(action.location, if_match=str(wanted.etag))
     if reading.described.size_bytes != wanted.size_bytes:
         raise ObjectChanged(f"{action.location} has another size than was seen", hint=_AGAIN)
@@ -104,7 +108,10 @@ def _fetched(site: Site, action: Action, path: str, wanted: Version) -> Outcome:
     try:
         with local.new_file(path, within=site.actor_folder(action)) as file:
             md5 = _received(site, reading, file)
-            _check_received(reading.described, wanted, md5)
+            vouched = _vouched(reading.described, wanted, md5, file)
+            if vouched is False or (vouched is None and md5 not in arrived):
+                arrived.add(md5)
+                raise BadDigest(f"{action.location} arrived with other bytes than it has", hint="Try again")
             moment_ns = int(reading.described.last_modified.timestamp()) * 1_000_000_000
             if local.mtime_ns(path) == moment_ns:  # or it could be taken for the file that it replaces
                 moment_ns += 1_000_000
@@ -131,36 +138,55 @@ def _received(site: Site, reading: Reading, file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _check_received(described: RemoteObject, wanted: Version, md5: str) -> None:
-    """`BadDigest` unless the bytes have every MD5 that is known of the object. (Where none is, the look after the run compares.)"""
-    told = {wanted.md5, described.md5, described.etag if described.etag_is_md5 else None} - {None, md5}
-    if told:
-        raise BadDigest(f"{described.location} arrived with other bytes than it has", hint="Try again")
+def _vouched(described: RemoteObject, wanted: Version, md5: str, file: BinaryIO) -> bool | None:
+    """Whether what arrived has every MD5 that is known of the object; None if it was cut into parts in no usual way, and only
+    another reading can tell. Of an object whose ETag tells nothing it is taken to: the look after the run compares."""
+    told = {wanted.md5, described.md5, described.etag if described.etag_is_md5 else None} - {None}
+    parts = etag.is_multipart(described.etag)
+    if told or not parts:
+        return not told - {md5}
+    file.flush()
+    return True if _has_multipart_etag(file.name, wanted.size_bytes, described.etag, parts) else None
+
+
+def _has_multipart_etag(path: str, size_bytes: int, tag: str, parts: int) -> bool:
+    return any(hashing.multipart_etag_of(path, size).etag == tag for size in etag.part_sizes(size_bytes, parts))
 
 
 def _evict(site: Site, action: Action) -> Outcome:
     """The object is proven, now, to have the file's bytes; the file is taken away, hashed, and only then deleted."""
     held, there = _version(action.local), _version(action.s3)
-    described = site.remote.head(action.location)
-    if described.etag != there.etag:
-        raise ObjectChanged(f"{action.location} has changed since it was looked at", hint=_AGAIN)
+    described = _check_still(site, action.location, there.etag)
     if not _proven(site, described, held, site.path(action)):
         raise BadDigest(f"{action.location} does not hold the same bytes as the file", hint=_AGAIN)
     _take(site, action, held)
     aside = site.trash(action, site.run_id)
+    if not described.etag_is_md5:  # to prove it took its time
+        try:
+            _check_still(site, action.location, there.etag)
+        except RemoteError:
+            _put_back(site, action)
+            raise
     local.delete(aside)
     local.remove_empty_folders(os.path.dirname(aside), site.trash_dir)
     return Outcome(action)
+
+
+def _check_still(site: Site, location: Location, etag: str | None) -> RemoteObject:
+    """The object, if it is still the one that was seen; else `ObjectChanged`, or `NoSuchObject`."""
+    described = site.remote.head(location)
+    if described.etag != etag:
+        raise ObjectChanged(f"{location} has changed since it was looked at", hint=_AGAIN)
+    return described
 
 
 def _proven(site: Site, described: RemoteObject, held: Version, path: str) -> bool:
     """Whether an object has the bytes of the file at `path`: by its ETag, else by reading it. Metadata is no proof."""
     if described.etag_is_md5:
         return described.etag == held.md5
-    if parts := etag.is_multipart(described.etag):
-        sizes = etag.part_sizes(held.size_bytes, parts)
-        if any(hashing.multipart_etag_of(path, size).etag == described.etag for size in sizes):
-            return True
+    parts = etag.is_multipart(described.etag)
+    if parts and _has_multipart_etag(path, held.size_bytes, described.etag, parts):
+        return True
     digest = hashlib.md5(usedforsecurity=False)
     for block in site.remote.read(described.location, if_match=described.etag).blocks:
         site.meter.pass_on(len(block))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from callsheet import layout
 from callsheet.layout import Layout
@@ -71,7 +72,7 @@ def reconcile(
     was_missing = {entry.filename for entry in manifest.missing}
     entries: list[Entry] = []
     missing: list[Entry] = []
-    losses = Losses()
+    local_recorded = local_gone = remote_recorded = remote_gone = 0
     for known in remembered(manifest, seen, actor, where):
         image = layout.is_image(known.filename)  # nobody looked for what is not: it stays as it is recorded
         local = seen.local_side(known.filename) if image else Sight.UNKNOWN
@@ -86,14 +87,13 @@ def reconcile(
         elif known.filename in recorded:
             entries.append(known)
         if known.filename in recorded:
-            losses += Losses(
-                local_recorded=known.recorded_local,
-                local_gone=known.recorded_local and local is Sight.ABSENT,
-                remote_recorded=known.recorded_remote,
-                remote_gone=known.recorded_remote and remote.seen is Sight.ABSENT and image,
-            )
+            local_recorded += known.recorded_local
+            local_gone += known.recorded_local and local is Sight.ABSENT
+            remote_recorded += known.recorded_remote
+            remote_gone += known.recorded_remote and remote.seen is Sight.ABSENT and image
     names = manifest.names or actor.name
-    return replace(manifest, names=names, entries=_sorted(entries), missing=_sorted(missing)), losses
+    after = replace(manifest, names=names, entries=_sorted(entries), missing=_sorted(missing))
+    return after, Losses(local_recorded, local_gone, remote_recorded, remote_gone)
 
 
 def judge(known: Entry, local: LocalFile | Sight, remote: RemoteSide, now: datetime) -> Entry | Sight:
@@ -102,8 +102,8 @@ def judge(known: Entry, local: LocalFile | Sight, remote: RemoteSide, now: datet
         case LocalFile(), RemoteObject():
             return _compared(known, local, remote.seen, remote, now)
         case LocalFile(), Sight.ABSENT:
-            held = _with_local(known, local, remote)
-            return _witnessed(replace(held, s3=None), Status.LOCAL_ONLY, Evidence.LISTED, known, now, same=True)
+            held = _of_local(local, remote)
+            return _witnessed(known, Status.LOCAL_ONLY, Evidence.LISTED, now, same=True, **held, s3=None)
         case LocalFile(), Sight.UNKNOWN:
             return _local_by_record(known, local, remote, now)
         case Sight.ABSENT, RemoteObject():
@@ -131,7 +131,25 @@ def remembered(manifest: Manifest, seen: Observation, actor: Actor, where: Layou
 
 
 def remote_side(known: Entry, seen: Observation, actor: Actor, where: Layout, url_for: UrlFor) -> RemoteSide:
-    """The image's side in S3, from every place where it may be: its URL, the default folder, its other URLs."""
+    """The image's side in S3, with its URLs."""
+    side, url = remote_seen(known, seen, actor, where)
+    if isinstance(side, RemoteObject):
+        used = url or url_for(side.location)
+        return RemoteSide(side, used, tuple(other for other in known.urls if other != used))
+    if side is Sight.ABSENT:
+        return RemoteSide(side, None, known.urls)
+    return RemoteSide(side, known.s3_url, known.alternate_s3_urls)
+
+
+def remote_seen(
+    known: Entry, seen: Observation, actor: Actor, where: Layout
+) -> tuple[RemoteObject | Sight, str | None]:
+    """What was seen of the image in S3, in every place where it may be: its URL, the default folder, its other URLs.
+
+    With an object comes the URL that led to it, None if that is no recorded one.
+    """
+    if not known.urls:
+        return seen.listed_side(known.filename), None
     default = where.location(actor.name, known.filename)
     places: list[tuple[str | None, Location | None]] = [(url, where.locate(url)) for url in known.urls]
     if all(location != default for _, location in places):
@@ -145,15 +163,11 @@ def remote_side(known: Entry, seen: Observation, actor: Actor, where: Layout, ur
         else:
             side = Sight.UNKNOWN if url == known.s3_url else Sight.ABSENT
         if isinstance(side, RemoteObject):
-            used = url or url_for(default)
-            return RemoteSide(side, used, tuple(other for other in known.urls if other != used))
+            return side, url
         if side is Sight.UNKNOWN and url is not None and url == known.s3_url and location is not None:
-            break  # what is elsewhere says nothing of the object that the record is about
+            return side, None  # what is elsewhere says nothing of the object that the record is about
         sides.append(side)
-    else:
-        if Sight.UNKNOWN not in sides:
-            return RemoteSide(Sight.ABSENT, None, known.urls)
-    return RemoteSide(Sight.UNKNOWN, known.s3_url, known.alternate_s3_urls)
+    return (Sight.UNKNOWN if Sight.UNKNOWN in sides else Sight.ABSENT), None
 
 
 def locations_elsewhere(known: Iterable[Entry], actor: Actor, where: Layout) -> set[Location]:
@@ -224,7 +238,9 @@ def timestamp(mtime_ns: int) -> float:
 
 def _with_legacy(entry: Entry, seen: Observation, where: Layout) -> Entry:
     """`entry` with the URLs, prompt and mark that legacy files have for it, where it has none of its own."""
-    said = seen.legacy
+    said, name = seen.legacy, entry.filename
+    if name not in said.urls and name not in said.prompts and name not in said.good:
+        return entry
     known = {where.identity(url) for url in entry.urls}
     new: dict[object, str] = {}
     for url in said.urls.get(entry.filename, ()):
@@ -272,12 +288,16 @@ def _compared(known: Entry, local: LocalFile, seen: RemoteObject, remote: Remote
         evidence = Evidence.RECORDED
     same = known.md5_hash == local.md5 and known.s3 is not None and known.s3.etag == seen.etag
     proven = status is Status.SYNCED and evidence is not Evidence.RECORDED
-    entry = replace(
-        _with_local(known, local, remote),
+    return _witnessed(
+        known,
+        status,
+        evidence,
+        now,
+        same=same,
+        **_of_local(local, remote),
         s3=S3Record(seen.etag, seen.size_bytes, seen.last_modified, md5),
         synced_md5=local.md5 if proven else known.synced_md5,
     )
-    return _witnessed(entry, status, evidence, known, now, same=same)
 
 
 def _local_by_record(known: Entry, local: LocalFile, remote: RemoteSide, now: datetime) -> Entry:
@@ -293,63 +313,62 @@ def _local_by_record(known: Entry, local: LocalFile, remote: RemoteSide, now: da
         differs = other_size or edited or known.status is Status.OUT_OF_SYNC
         status = Status.OUT_OF_SYNC if differs else Status.SYNCED
     same = known.md5_hash == local.md5
-    return _witnessed(_with_local(known, local, remote), status, Evidence.RECORDED, known, now, same=same)
+    return _witnessed(known, status, Evidence.RECORDED, now, same=same, **_of_local(local, remote))
 
 
 def _s3_only(known: Entry, seen: RemoteObject, remote: RemoteSide, now: datetime) -> Entry:
     md5 = seen.md5 or (seen.etag if seen.etag_is_md5 else _recorded_md5(known, seen))
     same = known.s3 is not None and known.s3.etag == seen.etag
-    entry = replace(
-        _with_s3_record(known, S3Record(seen.etag, seen.size_bytes, seen.last_modified, md5)),
-        s3_url=remote.url,
-        alternate_s3_urls=remote.others,
-    )
-    return _witnessed(entry, Status.S3_ONLY, Evidence.LISTED, known, now, same=same)
+    held = _of_s3(S3Record(seen.etag, seen.size_bytes, seen.last_modified, md5), remote)
+    return _witnessed(known, Status.S3_ONLY, Evidence.LISTED, now, same=same, **held)
 
 
 def _s3_by_record(known: Entry, remote: RemoteSide, now: datetime) -> Entry:
     """An image that is not here, whose URL was not looked at."""
     if known.status is Status.S3_ONLY:
         return known
-    entry = replace(known, expected_md5=None, s3_url=remote.url, alternate_s3_urls=remote.others)
+    held: dict[str, Any] = {"expected_md5": None, "s3_url": remote.url, "alternate_s3_urls": remote.others}
     if known.s3 is not None:
-        entry = _with_s3_record(entry, known.s3)
+        held = _of_s3(known.s3, remote)
     elif known.status is Status.OUT_OF_SYNC:
-        entry = replace(entry, md5_hash=None, size_bytes=None, modified_timestamp=None)
-    return _witnessed(entry, Status.S3_ONLY, Evidence.RECORDED, known, now, same=False)
+        held.update(md5_hash=None, size_bytes=None, modified_timestamp=None)
+    return _witnessed(known, Status.S3_ONLY, Evidence.RECORDED, now, same=False, **held)
 
 
-def _with_local(known: Entry, local: LocalFile, remote: RemoteSide) -> Entry:
-    return replace(
-        known,
-        size_bytes=local.size_bytes,
-        modified_timestamp=timestamp(local.mtime_ns),
-        md5_hash=local.md5,
-        expected_md5=local.expected_md5,
-        s3_url=remote.url,
-        alternate_s3_urls=remote.others,
-    )
+def _of_local(local: LocalFile, remote: RemoteSide) -> dict[str, Any]:
+    """What an entry says of a local file, and where the object is."""
+    return {
+        "size_bytes": local.size_bytes,
+        "modified_timestamp": timestamp(local.mtime_ns),
+        "md5_hash": local.md5,
+        "expected_md5": local.expected_md5,
+        "s3_url": remote.url,
+        "alternate_s3_urls": remote.others,
+    }
 
 
-def _with_s3_record(known: Entry, record: S3Record) -> Entry:
+def _of_s3(record: S3Record, remote: RemoteSide) -> dict[str, Any]:
     """An entry that has no local file says of the object what it would say of the file."""
-    return replace(
-        known,
-        size_bytes=record.size_bytes,
-        modified_timestamp=record.last_modified.timestamp(),
-        md5_hash=record.md5,
-        expected_md5=None,
-        s3=record,
-    )
+    return {
+        "size_bytes": record.size_bytes,
+        "modified_timestamp": record.last_modified.timestamp(),
+        "md5_hash": record.md5,
+        "expected_md5": None,
+        "s3": record,
+        "s3_url": remote.url,
+        "alternate_s3_urls": remote.others,
+    }
 
 
-def _witnessed(entry: Entry, status: Status, evidence: Evidence, known: Entry, now: datetime, *, same: bool) -> Entry:
-    """`entry` with a status and how it is known. What was proven of the `same` contents before stays proven since then."""
+def _witnessed(known: Entry, status: Status, evidence: Evidence, now: datetime, *, same: bool, **held: Any) -> Entry:
+    """`known` with the fields `held`, a status and how that is known. What was proven of the `same` contents before
+    stays proven since then."""
+    checked_at = None if evidence is Evidence.RECORDED else now
     if same and known.status is status and known.evidence is not None:
         proven_before = known.evidence is not Evidence.RECORDED
         if proven_before or evidence is Evidence.RECORDED:
-            return replace(entry, status=status, evidence=known.evidence, checked_at=known.checked_at)
-    return replace(entry, status=status, evidence=evidence, checked_at=None if evidence is Evidence.RECORDED else now)
+            evidence, checked_at = known.evidence, known.checked_at
+    return replace(known, status=status, evidence=evidence, checked_at=checked_at, **held)
 
 
 def _gone(known: Entry, remote: RemoteSide, now: datetime) -> Entry:

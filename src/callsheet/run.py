@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from callsheet.ahead import HashAhead
 from callsheet.layout import Layout
 from callsheet.model import Location
 from callsheet.remote import Remote
@@ -40,8 +41,9 @@ class Run:
     url_for: Callable[[Location], str]
     options: SyncOptions
     started: datetime
+    ahead: HashAhead | None = None
 
 
 def new_run_id(now: datetime) -> str:
     """A name for a run that sorts by time."""
-    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{secrets.token_hex(2)}"
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{os.urandom(2).hex()}"

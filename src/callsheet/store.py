@@ -7,9 +7,10 @@ I/O. A manifest that cannot be read is never taken for an empty one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
 from callsheet import codec, local
 from callsheet.errors import LocalError, ManifestError, TreeError
@@ -17,8 +18,10 @@ from callsheet.layout import MANIFEST_SUFFIX, Layout
 from callsheet.model import Actor, Manifest
 
 _LOCK_TIMEOUT_S = 60.0
-_LOCK_POLL_S = 0.01
 _STALE_S = 3600.0
+
+Ready = tuple[Manifest, dict[str, Any]]
+"""A manifest, and what `codec.learnt` makes of it."""
 
 
 class Store:
@@ -55,15 +58,18 @@ class Store:
         raw = local.read_bytes(self.path(stem))
         return None if raw is None else codec.decode(raw, self._where.manifest(stem))
 
-    def update(self, actor: Actor, change: Callable[[Manifest], Manifest], now: datetime) -> tuple[Manifest, bool]:
+    def update(
+        self, actor: Actor, change: Callable[[Manifest], Manifest], now: datetime, *, ready: Ready | None = None
+    ) -> tuple[Manifest, bool]:
         """Apply `change` to the manifest as it is on disk at this moment, and save it if that changed anything.
 
         Returns the manifest and whether it was written; it is whole at any instant, and survives a crash from `flush` on.
         `change` gets an empty manifest if there is none; it may run long after the caller last looked, and must do no I/O.
+        `ready` is a manifest that it may come to, with its document.
         """
-        with self._locked(actor.stem):
+        with local.locked(os.path.join(self._root, self._where.lock(actor.stem)), _LOCK_TIMEOUT_S):
             changed = change(self.load(actor.stem) or Manifest(None))
-            document = codec.learnt(changed, actor, now)
+            document = ready[1] if ready and ready[0] is changed else codec.learnt(changed, actor, now)
             if document is None:
                 return changed, False
             data = codec.dump_json(document)
@@ -86,33 +92,9 @@ class Store:
 
     def set_settled(self, stem: str, moment_ns: int) -> None:
         """Remember that all recorded hashes were taken or confirmed after `moment_ns`: the mtime of an empty file."""
-        path = os.path.join(self._root, self._where.hashed_stamp(stem))
-        try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "ab"):
-                os.utime(path, ns=(moment_ns, moment_ns))
-        except OSError:
-            return  # then the hashes are taken again
+        with suppress(LocalError):  # then the hashes are taken again
+            local.touch(os.path.join(self._root, self._where.hashed_stamp(stem)), moment_ns)
 
     def sweep(self, now: datetime) -> None:
         """Remove what killed writers left behind."""
         local.sweep_temporaries(os.path.join(self._root, self._where.manifests_dir), now.timestamp() - _STALE_S)
-
-    @contextmanager
-    def _locked(self, stem: str) -> Iterator[None]:
-        from filelock import FileLock, Timeout  # here, for its import costs more than a run that writes nothing
-
-        path = os.path.join(self._root, self._where.lock(stem))
-        try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            lock = FileLock(path, timeout=_LOCK_TIMEOUT_S, poll_interval=_LOCK_POLL_S)
-            lock.acquire()
-        except Timeout as error:
-            hint = "Another run holds it; wait for that to end, then run again."
-            raise LocalError(f"{path} was locked for {_LOCK_TIMEOUT_S:.0f} s", hint=hint) from error
-        except OSError as error:
-            raise local.failed("lock", path, error) from error
-        try:
-            yield
-        finally:
-            lock.release()

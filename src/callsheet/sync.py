@@ -12,13 +12,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, as_completed, wait
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import add
+from queue import SimpleQueue
 from typing import TypeVar
 
-from callsheet import codec, layout, migrate, reconcile, survey
+from callsheet import codec, layout, local, migrate, reconcile, survey
+from callsheet.ahead import HashAhead
 from callsheet.errors import CallsheetError, LocalError, LossRefused
 from callsheet.findings import findings
 from callsheet.listing import Folders, list_actor, listing_order, not_seen
@@ -90,25 +92,26 @@ def run_sync(
 ) -> Report:
     """All of it. `LossRefused` if mass disappearance was seen and not accepted: then no loss was recorded.
 
-    `among` leaves out all actors but those with these names, whether `wanted` or not, and asks for none that is not there.
+    `among` is for all actors with these names and no others, in place of `wanted`; none of them need be there.
     """
     everyone = survey.survey(run.root, run.where, run.store)
     chosen = everyone.matching(wanted) if among is None else everyone.among(among)
     problems = list(chosen.problems)
     if not run.options.dry_run:
         run.store.sweep(run.started)
-    named = (Task(actor) for actor in chosen.actors)
-    one_by_one = wanted or run.remote is None or (among is not None and len(among) <= _FEW)
-    tasks = named if one_by_one or run.remote is None else _listed(run, run.remote, everyone, problems)
-    if among is not None:
-        tasks = (task for task in tasks if task.actor.name in among)
+    actors = sorted(chosen.actors, key=lambda actor: listing_order(actor.name))
+    few = bool(wanted) or (among is not None and len(among) <= _FEW)
     outcomes: list[Outcome] = []
     images = hashed_bytes = 0
-    for outcome in _each(executor, _look_and_record, run, tasks):
-        outcomes.append(_shown(outcome, on_look))
-        images += outcome.report.counts.total if outcome.report else 0
-        hashed_bytes += outcome.hashed_bytes
-        on_progress(Progress(len(outcomes), max(len(chosen.actors), len(outcomes)), images, hashed_bytes))
+    tasks: Iterator[Task] = map(Task, actors)
+    if run.remote is not None and not few:
+        tasks = _listed(run, run.remote, actors, everyone if among is None else None, problems)
+    with HashAhead(actors, partial(_sure_to_be_hashed, run)) as ahead:
+        for outcome in _each(executor, _look_and_record, replace(run, ahead=ahead), tasks):
+            outcomes.append(_shown(outcome, on_look))
+            images += outcome.report.counts.total if outcome.report else 0
+            hashed_bytes += outcome.hashed_bytes
+            on_progress(Progress(len(outcomes), max(len(chosen.actors), len(outcomes)), images, hashed_bytes))
     problems.extend(problem for outcome in outcomes for problem in outcome.problems)
     _refuse_mass_loss(run, outcomes, problems)
     held = [outcome.held for outcome in outcomes if outcome.held]
@@ -128,12 +131,23 @@ def _shown(outcome: Outcome, on_look: OnLook | None) -> Outcome:
     return replace(outcome, manifest=None)
 
 
-def _listed(run: Run, remote: Remote, everyone: survey.Survey, problems: list[Problem]) -> Iterator[Task]:
-    """Every actor with its part of one listing of the whole prefix: a merge of two sorted streams.
+def _sure_to_be_hashed(run: Run, actor: Actor) -> list[str]:
+    """The paths of the images of an actor whose recorded hashes, if there are any, are not to be trusted."""
+    if run.store.settled_ns(actor.stem) and not run.options.verify:
+        return []
+    folder = os.path.join(run.root, run.where.training_dir(actor.name))
+    return [f"{folder}/{name}" for name in local.regular_files(folder) if layout.is_image(name)]
 
-    Folders that exist in S3 only come last. What went wrong is added to `problems`.
+
+def _listed(
+    run: Run, remote: Remote, actors: list[Actor], everyone: survey.Survey | None, problems: list[Problem]
+) -> Iterator[Task]:
+    """Each actor with its part of one listing of the whole prefix: a merge of two sorted streams.
+
+    `actors` are in the listing's order; folders that exist in S3 only come last, unless `everyone` is None. What went wrong
+    is added to `problems`.
     """
-    waiting = sorted(everyone.actors, key=lambda actor: listing_order(actor.name), reverse=True)
+    waiting = actors[::-1]
     strangers: dict[str, Listing] = {}
     folders = Folders(run.where, remote)
     for name, listing in folders:
@@ -141,16 +155,17 @@ def _listed(run: Run, remote: Remote, everyone: survey.Survey, problems: list[Pr
             yield Task(waiting.pop(), Listing({}, complete=True))
         if waiting and waiting[-1].name == name:
             yield Task(waiting.pop(), listing)
-        elif layout.has_actor_form(name) and any(map(layout.is_image, listing.objects)):
+        elif everyone and layout.has_actor_form(name) and any(map(layout.is_image, listing.objects)):
             strangers[name] = listing
     if folders.error is not None:
         problems.append(not_seen(run.where.bucket, folders.error))
     while waiting:
         yield Task(waiting.pop(), Listing({}, complete=folders.error is None))
-    actors, told = survey.only_in_s3(strangers, everyone)
-    problems.extend(told)
-    for actor in actors:
-        yield Task(actor, strangers[actor.name])
+    if everyone:
+        actors, told = survey.only_in_s3(strangers, everyone)
+        problems.extend(told)
+        for actor in actors:
+            yield Task(actor, strangers[actor.name])
 
 
 def _look_and_record(run: Run, task: Task) -> Outcome:
@@ -198,6 +213,7 @@ def _look(run: Run, task: Task) -> Held:
         task.actor,
         run.remote,
         run.store.settled_ns(task.actor.stem),
+        run.ahead.take(task.actor) if run.ahead else {},
         verify=run.options.verify,
         download=run.options.download,
         problems=problems,
@@ -223,8 +239,9 @@ def _record(run: Run, held: Held) -> Outcome:
 def _bring_up(run: Run, held: Held) -> Outcome:
     """Bring the manifest up to what was seen, then migrate. `_Stale` if it rests on another record than is there now."""
     actor, sighting, manifest = held.task.actor, held.sighting, held.after
-    changed = codec.learnt(manifest, actor, run.started) is not None
-    if changed and not run.options.dry_run:
+    document = codec.learnt(manifest, actor, run.started)
+    changed = document is not None
+    if document is not None and not run.options.dry_run:
 
         def on_top_of(fresh: Manifest) -> Manifest:
             if fresh.source == held.before.source:
@@ -234,7 +251,7 @@ def _bring_up(run: Run, held: Held) -> Outcome:
                 raise _Stale
             return _reconciled(run, actor, fresh, sighting)[0]
 
-        manifest, changed = run.store.update(actor, on_top_of, run.started)
+        manifest, changed = run.store.update(actor, on_top_of, run.started, ready=(manifest, document))
     if sighting.hashed_files and not run.options.dry_run and _all_confirmed(manifest, sighting):
         run.store.set_settled(actor.stem, held.started_ns)
     deleted, problems = migrate.response_json(run, actor, sighting.response, manifest)
@@ -276,14 +293,22 @@ def _refuse_mass_loss(run: Run, outcomes: list[Outcome], problems: list[Problem]
 def _each(executor: Executor, job: Callable[[Run, _T], Outcome], run: Run, tasks: Iterable[_T]) -> Iterator[Outcome]:
     """The outcomes of `job` for all tasks, as they come; few are under way at once, for there may be a million."""
     pending: set[Future[Outcome]] = set()
+    done: SimpleQueue[Future[Outcome]] = SimpleQueue()
+
+    def next_done() -> Outcome:
+        future = done.get()
+        pending.remove(future)
+        return future.result()
+
     try:
         for task in tasks:
-            pending.add(executor.submit(job, run, task))
+            future = executor.submit(job, run, task)
+            pending.add(future)
+            future.add_done_callback(done.put)
             if len(pending) >= _IN_FLIGHT:
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in finished)
-        for future in as_completed(pending):
-            yield future.result()
+                yield next_done()
+        while pending:
+            yield next_done()
     finally:
         for future in pending:
             future.cancel()

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from callsheet import amend, layout, pictures
-from callsheet.action import Action, Mark, Outcome, PastRun, Plan, Verb
+from callsheet.action import Action, Mark, Op, Outcome, PastRun, Plan, Verb
 from callsheet.errors import CallsheetError, UnknownImage
 from callsheet.execute import OnMoved, Stop, execute, make_durable
 from callsheet.journal import Journal
 from callsheet.meter import Meter
-from callsheet.model import Actor, Manifest, Problem
+from callsheet.model import Actor, Manifest, Problem, Status
 from callsheet.perform import Site
 from callsheet.plan import Choice, Subject, local_may_win, marks_taken_back, planned, restored, taken_back
 from callsheet.remote import Remote
@@ -127,7 +127,24 @@ def _looked_again(run: Run, outcomes: list[Outcome], executor: Executor, on_prog
     options = replace(run.options, removed_here=here, removed_in_s3=len(removals) - here)
     touched = frozenset(outcome.action.actor for outcome in outcomes)
     again = replace(run, options=options, started=datetime.now(UTC))
-    return run_sync(again, (), executor, on_progress, among=touched)
+    sent = [
+        outcome.action
+        for outcome in outcomes
+        if outcome.problem is None and outcome.action.op in (Op.UPLOAD, Op.DOWNLOAD)
+    ]
+    moved = {(action.actor, action.filename) for action in sent}
+    apart: list[Problem] = []
+
+    def look(actor: Actor, manifest: Manifest, _: bool) -> None:
+        for entry in manifest.entries:
+            if entry.status is Status.OUT_OF_SYNC and (actor.name, entry.filename) in moved:
+                message = (
+                    "it was transferred, but both sides differ: one has changed meanwhile; look at both, then repair it"
+                )
+                apart.append(Problem(actor.name, entry.filename, "changing", message))
+
+    report = run_sync(again, (), executor, on_progress, among=touched, on_look=look)
+    return replace(report, problems=distinct((*report.problems, *apart)))
 
 
 def _plan(verb: Verb, steps: Iterable[Action | Mark | Problem], undoes: str = "") -> Plan:

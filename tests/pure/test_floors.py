@@ -16,7 +16,7 @@ SOURCE = Path(callsheet.__file__).parent
 FLOORS = [
     {"errors", "model", "action"},
     {"layout", "codec", "legacy", "reconcile", "findings", "etag", "planfile", "plan", "report"},
-    {"_md5lanes", "hashing", "local", "remote", "store", "meter", "pictures", "journal"},
+    {"_md5lanes", "hashing", "ahead", "local", "remote", "store", "meter", "pictures", "journal"},
     {
         "run", "listing", "survey", "observe", "migrate", "sync", "status",
         "perform", "execute", "amend", "transfer", "trash", "library",
@@ -35,6 +35,7 @@ WITHIN = {
     "plan": {"layout", "reconcile"},
     "report": {"layout", "planfile"},
     "hashing": {"_md5lanes", "local"},
+    "ahead": {"hashing"},
     "store": {"local"},
     "journal": {"local"},
     "run": set(),

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from callsheet import local
+from callsheet.errors import LocalError
 from callsheet.layout import Layout
 from callsheet.remote.directory import DirectoryRemote
 from factory import Tree
@@ -28,6 +30,34 @@ def project(tmp_path: Path) -> Tree:
         urls = [tree.both(actor, f"{actor}_{image}.png") for image in range(IMAGES)]
         tree.response(actor, urls)
     return tree
+
+
+def test_threads_exclude_each_other_even_if_the_lock_file_is_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "locks" / "0000.lock"
+    inside: list[int] = []
+    most = 0
+
+    def work(number: int) -> None:
+        nonlocal most
+        for _ in range(50):
+            with local.locked(str(path), 30.0):
+                inside.append(number)
+                most = max(most, len(inside))
+                inside.remove(number)
+                if number == 0:
+                    path.unlink()  # those who wait must not take the deleted file for the lock
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert most == 1
+
+
+def test_a_lock_that_is_held_is_waited_for_as_long_as_said(tmp_path: Path) -> None:
+    path = str(tmp_path / "0000.lock")
+    with local.locked(path, 1.0), pytest.raises(LocalError, match="was locked"), local.locked(path, 0.05):
+        pass
+    with local.locked(path, 0.0):
+        pass
 
 
 def test_two_syncs_at_once_end_as_one_does(project: Tree) -> None:

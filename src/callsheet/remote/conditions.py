@@ -78,6 +78,6 @@ def changed(verb: str, location: Location, expected: Held = ANYTHING) -> ObjectC
 
 def _note(bucket: str, kinds: list[Kind]) -> str:
     return (
-        f"The store of bucket {printable(bucket)} cannot {'; nor '.join(kinds)}: callsheet looks just before it writes, "
+        f"The store of bucket {printable(bucket)} cannot {', nor '.join(kinds)}: callsheet looks just before it writes, "
         "but what someone else writes in the same instant may be lost."
     )

@@ -89,8 +89,8 @@ class Remote(Protocol):
     def copy(self, source: Location, target: Location, *, if_match: str, replaces: Held = ANYTHING) -> str:
         """Copy the object whose ETag is `if_match` inside the store, with its MD5 and metadata. Returns the copy's ETag.
 
-        `ObjectChanged` if `source` is another version by now, or `target` does not hold what `replaces` says; `NoSuchObject` if
-        `source` is gone. That the copy has the size of the original, and its bytes where ETags tell, has been checked.
+        `ObjectChanged` if `source` is another version by now, or `target` does not hold what `replaces` says (nor these very bytes
+        already); `NoSuchObject` if `source` is gone. That the copy has the size of the original, and its bytes where ETags tell, has been checked.
         """
         ...
 

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -67,6 +68,9 @@ class _Copying:
             return None
         if found is not None and self._alike(found) is True:
             return found.etag
+        if found is None:
+            with contextlib.suppress(NoSuchObject):
+                head(self._session, self._target)  # it may be the bucket that is missing
         raise changed("copy to", self._target, self._replaces)
 
     def run(self) -> None:

@@ -4,38 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from callsheet.errors import AccessDenied, NoSuchObject, RemoteError
+from callsheet.errors import AccessDenied, RemoteError
 from callsheet.model import Location, RemoteObject
 from callsheet.remote.answers import read_head
 from callsheet.remote.failures import Refusal, Request, error_for
 from callsheet.remote.session import Session
 
 
-def head(session: Session, location: Location) -> RemoteObject:
+def head(session: Session, location: Location, *, explained: bool = True) -> RemoteObject:
     """As `Remote.head`."""
-    return read_head(location, headers_of(session, location))
+    return read_head(location, headers_of(session, location, explained=explained))
 
 
 def look(session: Session, location: Location) -> RemoteObject | None:
-    """The object, or None if there is none. The bucket is there."""
+    """The object, or None if there is none. Nor need there be a bucket then: whoever does not go on to write there asks `head`."""
     try:
-        return head(session, location)
-    except NoSuchObject:
-        return None
+        return head(session, location, explained=False)
+    except RemoteError as refused:
+        if refused.status == 404:
+            return None
+        raise
 
 
-def headers_of(session: Session, location: Location) -> Mapping[str, str]:
-    """What a HEAD says. Errors are those of `Remote.head`."""
+def headers_of(session: Session, location: Location, *, explained: bool = True) -> Mapping[str, str]:
+    """What a HEAD says. Errors are those of `Remote.head`; a 404 that is not `explained` may be any."""
     request = Request("look at", "HEAD", location.bucket, location.key, headers={"x-amz-checksum-mode": "ENABLED"})
     try:
         return session.send(request).headers
     except RemoteError as refused:
-        if refused.s3_code or refused.status not in (400, 403, 404):
+        if refused.s3_code or refused.status not in (400, 403, 404) or (refused.status == 404 and not explained):
             raise
-        explained = _explained(session, request, refused)
-        if explained is refused:
+        behind = _explained(session, request, refused)
+        if behind is refused:
             raise
-        raise explained from refused
+        raise behind from refused
 
 
 def _explained(session: Session, request: Request, refused: RemoteError) -> RemoteError:

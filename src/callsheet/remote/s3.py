@@ -104,6 +104,8 @@ class S3Remote:
         return endpoint_url(location, endpoint) if endpoint else s3_url(location, self._region)
 
     def _session(self) -> Session:
+        if self._opened is not None:
+            return self._opened
         from callsheet.remote.session import Session
 
         with self._lock:

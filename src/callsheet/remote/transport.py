@@ -1,7 +1,7 @@
 """One HTTP exchange: what is sent and read, timeouts, and what each exception of the libraries means. No retries, no S3.
 
-Connections are urllib3's (see `dial`) and answers `http.client`'s; in between, a request is written in one piece, for a fifth of
-what it costs to have it written header by header. Importing this imports urllib3, so it is imported when the first request is made.
+Connections are urllib3's (see `dial`) and answers `http.client`'s; in between, a request is written in one piece: a push is a
+thousand of them, and header by header they cost more than to send. Importing this imports urllib3, so it is imported when the first request is made.
 """
 
 from __future__ import annotations

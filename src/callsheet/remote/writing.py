@@ -125,6 +125,9 @@ def _expected(session: Session, write: _Write) -> str | None:
         return None
     if found is not None and write.ours(found):
         return found.etag
+    if found is None:
+        with contextlib.suppress(NoSuchObject):
+            head(session, write.location)  # it may be the bucket that is missing
     raise changed(write.verb, write.location, write.replaces)
 
 
@@ -148,7 +151,10 @@ def _after_refusal(session: Session, heeded: Heeded, write: _Write, refused: Rem
 
 
 def _probe(heeded: Heeded, write: _Write, kind: Kind) -> None:
-    """The same request once more, now that its condition cannot hold. Where it succeeds, it wrote the same bytes again."""
+    """The same request once more, now that its condition cannot hold.
+
+    Where it succeeds, it wrote the same bytes again: over what somebody else wrote since, if they were that quick.
+    """
     try:
         write.attempt(heeded.headers(write.replaces))
     except ObjectChanged as refused:
