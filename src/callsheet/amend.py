@@ -1,4 +1,4 @@
-"""Changing what manifests say beside what was seen: marks, and what both sides last agreed on.
+"""Changing what manifests say beside what was seen: marks, who removed an image, and what both sides last agreed on.
 
 Rules of this module: under each manifest's lock, on top of what it says at that moment; no status is touched.
 """
@@ -36,6 +36,17 @@ def agree_again(run: Run, outcomes: Sequence[Outcome]) -> None:
     amend(run, wanted)
 
 
+def remove(run: Run, outcomes: Sequence[Outcome]) -> None:
+    """After an `rm`, the images whose removal was finished say so: they are not missing, they were removed."""
+    failed = {(o.action.actor, o.action.filename) for o in outcomes if o.problem is not None}
+    wanted: dict[str, dict[str, Amendment]] = {}
+    for outcome in outcomes:
+        actor, filename = outcome.action.actor, outcome.action.filename
+        if (actor, filename) not in failed:
+            wanted.setdefault(actor, {})[filename] = partial(_removed, run.id)
+    amend(run, wanted)
+
+
 def mark(run: Run, marks: Sequence[Mark]) -> tuple[Problem, ...]:
     """Make the marks that still find what they expect; the problems of the others."""
     wanted: dict[str, dict[str, Amendment]] = {}
@@ -60,6 +71,10 @@ def _amended(amendments: Mapping[str, Amendment], manifest: Manifest) -> Manifes
 
 def _based(base: str | None, entry: Entry) -> Entry:
     return replace(entry, synced_md5=base)
+
+
+def _removed(run_id: str, entry: Entry) -> Entry:
+    return replace(entry, removed_by=run_id)
 
 
 def _marked(one: Mark, made: set[tuple[str, str]], entry: Entry) -> Entry:

@@ -89,7 +89,7 @@ def counts(manifest: Manifest) -> Counts:
         local_only=statuses.count(Status.LOCAL_ONLY),
         s3_only=statuses.count(Status.S3_ONLY),
         out_of_sync=statuses.count(Status.OUT_OF_SYNC),
-        missing=len(manifest.missing),
+        missing=sum(entry.removed_by is None for entry in manifest.missing),
     )
 
 
@@ -177,6 +177,7 @@ _ENTRY_KINDS: Mapping[str, type] = {
     "s3": dict,
     "synced_md5": str,
     "expected_md5": str,
+    "removed_by": str,
     "alternate_s3_urls": list,
 }
 _S3_KINDS: Mapping[str, type] = {"etag": str, "size_bytes": int, "last_modified": str, "md5": str}
@@ -216,6 +217,7 @@ def _decode_entry(row: dict[str, Any], name: str, place: str) -> Entry:
         s3=_decode_s3(get("s3"), name, f"{place}s3."),
         synced_md5=_md5(get("synced_md5")),
         expected_md5=_md5(get("expected_md5")),
+        removed_by=get("removed_by"),
         alternate_s3_urls=tuple(alternates),
         source=row,
     )
@@ -295,6 +297,7 @@ def _encode_entry(entry: Entry) -> dict[str, Any]:
         "s3": entry.s3 and _encode_s3(entry.s3),
         "synced_md5": entry.synced_md5,
         "expected_md5": entry.expected_md5,
+        "removed_by": entry.removed_by,
         "alternate_s3_urls": list(entry.alternate_s3_urls) or None,
     }
     row = {**entry.source, **ours}
@@ -304,7 +307,7 @@ def _encode_entry(entry: Entry) -> dict[str, Any]:
     return row
 
 
-_OMITTED_IF_UNSET = ("good", "prompt", "expected_md5", "alternate_s3_urls")
+_OMITTED_IF_UNSET = ("good", "prompt", "expected_md5", "removed_by", "alternate_s3_urls")
 
 
 def _encode_s3(record: S3Record) -> dict[str, Any]:

@@ -104,6 +104,7 @@ class Journal:
     def latest_not_taken_back(self) -> PastRun:
         """The run that a plain `undo` is about: the last one that changed something, is no undo, and was not taken back.
 
+        An undo that did not come to the end of its steps is gone on with.
         `PlanError` if the journal of a later one makes no sense: it may be the one that is meant.
         """
         taken: set[str] = set()
@@ -112,7 +113,7 @@ class Journal:
             if past is None or not past.changed:
                 continue
             if past.undoes:
-                if past.id not in taken:
+                if past.id not in taken and all(step.outcome is not None for step in past.steps):
                     taken.add(past.undoes)
             elif past.id not in taken:
                 return past

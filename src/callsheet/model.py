@@ -128,7 +128,7 @@ class Entry:
     """One image of a manifest. Optional fields are None where the manifest says null or nothing.
 
     `modified_timestamp` is seconds since the epoch; with `size_bytes` it tells whether the local file is
-    still the one that was hashed. `source` is the JSON object that the entry was read from: keys that are
+    still the one that was hashed. `removed_by` is the run that removed an image which is on neither side. `source` is the JSON object that the entry was read from: keys that are
     not ours are kept through it.
     """
 
@@ -146,6 +146,7 @@ class Entry:
     s3: S3Record | None = None
     synced_md5: str | None = None
     expected_md5: str | None = None
+    removed_by: str | None = None
     alternate_s3_urls: tuple[str, ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -183,7 +184,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Images by status. `missing` ones are recorded but on neither side; they are not part of `total`."""
+    """Images by status. `missing` ones are recorded but on neither side, and nobody removed them; they are not part of `total`."""
 
     synced: int = 0
     local_only: int = 0

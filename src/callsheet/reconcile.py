@@ -79,7 +79,7 @@ def reconcile(
         remote = remote_side(known, seen, actor, where, url_for)
         verdict = judge(known, local, remote, now)
         if isinstance(verdict, Entry):
-            entries.append(verdict)
+            entries.append(replace(verdict, removed_by=None) if verdict.removed_by else verdict)
         elif known.filename in was_missing:
             missing.append(replace(known, s3_url=None, alternate_s3_urls=known.urls))
         elif verdict is Sight.ABSENT:

@@ -71,7 +71,7 @@ def propose_undo(run: Run, past: PastRun, executor: Executor, on_progress: OnPro
         manifests[actor.name] = manifest
 
     actors = frozenset(step.action.actor for step in past.steps)
-    seen = run_sync(run, (), executor, on_progress, among=actors, on_look=look)
+    seen = run_sync(_unsurprised(run, past), (), executor, on_progress, among=actors, on_look=look)
     return Proposal(_plan(Verb.UNDO, taken_back(past, manifests, run.where), past.id), seen)
 
 
@@ -83,7 +83,17 @@ def propose_restore(
     if unknown := only - {action.filename for action in actions}:
         raise _unknown(unknown, f"`callsheet trash list {past.id}` tells what is there.")
     actors = frozenset(action.actor for action in actions)
-    return Proposal(Plan(Verb.RESTORE, actions), run_sync(run, (), executor, on_progress, among=actors))
+    seen = run_sync(_unsurprised(run, past), (), executor, on_progress, among=actors)
+    return Proposal(Plan(Verb.RESTORE, actions), seen)
+
+
+def _unsurprised(run: Run, past: PastRun) -> Run:
+    """`run`, to which what a past run took away is no loss: one that was killed may not have recorded it."""
+    if past.ended is not None:
+        return run
+    removals = [step.action.op for step in past.done if step.action.op.removes]
+    here = sum(op.here for op in removals)
+    return replace(run, options=replace(run.options, removed_here=here, removed_in_s3=len(removals) - here))
 
 
 def carry_out(
@@ -105,6 +115,8 @@ def carry_out(
         if plan.verb is Verb.UNDO:
             told.extend(amend.mark(run, plan.marks))
             amend.agree_again(run, outcomes)
+        if plan.verb is Verb.RM:
+            amend.remove(run, outcomes)
         report = _looked_again(run, outcomes, lookers, pace.on_progress)
     except CallsheetError as error:  # what was done is done, and must be told
         report = Report(plan.verb.value, (), (Problem("", "", error.code, error.sentence),))
@@ -135,9 +147,9 @@ def _looked_again(run: Run, outcomes: list[Outcome], executor: Executor, on_prog
     moved = {(action.actor, action.filename) for action in sent}
     apart: list[Problem] = []
 
-    def look(actor: Actor, manifest: Manifest, _: bool) -> None:
+    def look(actor: Actor, manifest: Manifest, listed: bool) -> None:
         for entry in manifest.entries:
-            if entry.status is Status.OUT_OF_SYNC and (actor.name, entry.filename) in moved:
+            if listed and entry.status is Status.OUT_OF_SYNC and (actor.name, entry.filename) in moved:
                 message = (
                     "it was transferred, but both sides differ: one has changed meanwhile; look at both, then repair it"
                 )
