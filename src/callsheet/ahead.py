@@ -21,7 +21,7 @@ from callsheet.hashing import HashedFile
 from callsheet.model import Actor
 
 _BATCH_FILES = 128
-_MOST_FILES = 8192
+_MOST_FILES = 4096
 
 
 class HashAhead:

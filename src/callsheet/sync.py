@@ -199,6 +199,7 @@ def _attempt(run: Run, task: Task) -> Outcome:
 
 
 def _look(run: Run, task: Task) -> Held:
+    hashes = run.ahead.take(task.actor) if run.ahead else {}
     started_ns = time.time_ns()
     before = run.store.load(task.actor.stem) or Manifest(None)
     survey.claim(before, task.actor)
@@ -213,7 +214,7 @@ def _look(run: Run, task: Task) -> Held:
         task.actor,
         run.remote,
         run.store.settled_ns(task.actor.stem),
-        run.ahead.take(task.actor) if run.ahead else {},
+        hashes,
         verify=run.options.verify,
         download=run.options.download,
         problems=problems,
@@ -241,7 +242,7 @@ def _bring_up(run: Run, held: Held) -> Outcome:
     actor, sighting, manifest = held.task.actor, held.sighting, held.after
     document = codec.learnt(manifest, actor, run.started)
     changed = document is not None
-    if document is not None and not run.options.dry_run:
+    if document and not run.options.dry_run:
 
         def on_top_of(fresh: Manifest) -> Manifest:
             if fresh.source == held.before.source:
