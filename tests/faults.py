@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import socket
 import struct
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -54,6 +55,8 @@ class FaultServer(ThreadingHTTPServer):
         self.upstream = upstream
         self.seen: list[Seen] = []
         self.rule: Rule | None = None
+        self.on_arrival: Callable[[Seen], None] | None = None
+        """Called with each request before its body is read."""
         self.stopped = threading.Event()
         self.connections: set[socket.socket] = set()
         self._script: deque[Reply] = deque()
@@ -62,6 +65,11 @@ class FaultServer(ThreadingHTTPServer):
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that breaks off is no news; a rule that fails is."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     def script(self, *replies: Reply) -> None:
         """Answer the next requests with these, in order."""
@@ -136,9 +144,11 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         # Not self.path, which is tidied up.
         target = self.requestline.split(" ")[1]
+        if self.server.on_arrival is not None:
+            self.server.on_arrival(Seen(self.command, target, dict(self.headers.items()), b""))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         reply = self.server.reply(Seen(self.command, target, dict(self.headers.items()), body))
         if reply.stall_s and self.server.stopped.wait(reply.stall_s):
             self.close_connection = True

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import pickle
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from callsheet.errors import (
     AccessDenied,
+    BadDigest,
     BrokenListing,
     NoSuchBucket,
     NoSuchObject,
@@ -216,6 +219,39 @@ def test_a_disk_that_is_unmounted_while_it_is_listed_is_not_an_empty_bucket(
     bucket.rename(bucket.with_name("elsewhere"))
     with pytest.raises(NoSuchBucket):
         list(objects)
+
+
+def test_of_two_who_open_the_same_directory_one_wins(remote: DirectoryRemote, bucket: Path) -> None:
+    """As two processes do: they share no lock but the folder's."""
+    others = [DirectoryRemote(str(bucket.parent), "us-west-1") for _ in range(8)]
+
+    def create(number: int) -> bool:
+        body = bytes([number]) * 1000
+        try:
+            others[number].put(Location("bucket", "a.jpg"), body, md5=hashlib.md5(body).hexdigest(), replaces=None)
+        except ObjectChanged:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(create, range(8))).count(True) == 1
+    assert [path.name for path in bucket.iterdir()] == ["a.jpg"]
+
+
+def test_a_file_system_that_cannot_lock_is_told(remote: DirectoryRemote, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    body = b"bytes"
+    remote.put(Location("bucket", "a.jpg"), body, md5=hashlib.md5(body).hexdigest(), replaces=None)
+    assert ["cannot lock" in note for note in remote.notes()] == [True]
+
+
+def test_a_write_that_fails_leaves_no_folder_behind(remote: DirectoryRemote, bucket: Path) -> None:
+    with pytest.raises(BadDigest):
+        remote.put(Location("bucket", "a/b/c.jpg"), b"bytes", md5="0" * 32)
+    assert list(bucket.iterdir()) == []
 
 
 def test_it_can_be_sent_to_another_process(remote: DirectoryRemote) -> None:
