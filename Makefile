@@ -31,7 +31,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 bench: $(READY)
-	$(BIN)/python benchmarks/sync.py
+	$(BIN)/python benchmarks/bench.py
 
 clean:
 	rm -rf $(VENV) demo build .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info src/callsheet/*.so

@@ -14,11 +14,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import urllib3
+from benchmarks.framework import say
+
 from callsheet.layout import Layout
 from servers import Server, tool
 
 IMAGE_BYTES = 320 * 1024
 WHERE = Layout()
+_FORGOTTEN = "forgotten"
 _MADE_AT_S = 1_760_000_000  # long before any run: a fresh mtime would make callsheet hash the file again
 
 
@@ -44,19 +48,47 @@ class Ground:
         """The same files once more, as hard links, in `{actor}/` as in the bucket: rclone compares equal paths."""
         return os.path.join(self.folder, "flat")
 
+    @property
+    def pulled(self) -> str:
+        """Where downloads go."""
+        return os.path.join(self.folder, "pulled")
+
     def forget(self) -> None:
         """Make the next sync a first one. What it takes away is only moved: file systems are slow to give out again the
         inodes of files that were deleted a moment ago, and no first sync of anybody's starts with that."""
-        aside = os.path.join(self.folder, "forgotten", secrets.token_hex(8))
+        aside = self._aside()
         for path in (WHERE.manifests_dir, WHERE.state_dir):
-            target = os.path.join(aside, path)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(os.path.join(self.root, path), target)
+            _move(os.path.join(self.root, path), os.path.join(aside, path))
+
+    def make_way(self) -> None:
+        """Put an empty tree where downloads go. The files of the last one are emptied, and keep their inodes, see `forget`.
+
+        All that is still to be written to disk is: the next command must not pay for the one before.
+        """
+        aside = self._aside()
+        _move(self.pulled, aside)
+        for folder, _, names in os.walk(aside):
+            for name in names:
+                path = os.path.join(folder, name)
+                if os.lstat(path).st_nlink == 1:  # what has another name, too, is not ours to empty
+                    os.truncate(path, 0)
+        os.makedirs(os.path.join(self.pulled, WHERE.actors_dir))
+        os.sync()
 
     def tidy(self) -> None:
-        """Delete what was moved aside."""
-        shutil.rmtree(os.path.join(self.folder, "forgotten"), ignore_errors=True)
+        """Delete what was pulled or moved aside."""
+        for folder in (self.pulled, os.path.join(self.folder, _FORGOTTEN)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _aside(self) -> str:
+        return os.path.join(self.folder, _FORGOTTEN, secrets.token_hex(8))
+
+
+def _move(path: str, target: str) -> None:
+    """What is there is moved; nothing may be."""
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, target)
 
 
 def make(bench_dir: str, actors: int, images: int) -> Ground:
@@ -95,6 +127,7 @@ def environment(server: Server, home: str) -> dict[str, str]:
         "PATH": os.defpath,
         "HOME": home,
         "LANG": "C.UTF-8",
+        "S3_ENDPOINT_URL": server.endpoint,  # where s5cmd looks
         "RCLONE_CONFIG": os.devnull,
         "RCLONE_CONFIG_BENCH_TYPE": "s3",
         "RCLONE_CONFIG_BENCH_PROVIDER": "Other",
@@ -104,17 +137,25 @@ def environment(server: Server, home: str) -> dict[str, str]:
     }
 
 
-def upload(ground: Ground, server: Server, env: Mapping[str, str]) -> str:
-    """Put all images into the server's bucket. Returns rclone's name of the folder that the actors' folders are in."""
-    bucket = server.make_bucket(WHERE.bucket)
-    place = f"bench:{bucket}/{WHERE.prefix}"
+def fill(ground: Ground, server: Server, env: Mapping[str, str]) -> None:
+    """Put all images into the server's bucket, and nothing else."""
+    clear(server)
     say(f"Uploading {ground.images:,} images …")
-    command = [tool("rclone"), "copy", ground.flat, place, "--transfers", "8", "--s3-no-check-bucket"]
+    command = [tool("rclone"), "copy", ground.flat, place(), "--transfers", "8", "--s3-no-check-bucket"]
     done = subprocess.run(command, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"The images could not be uploaded:\n{done.stderr}")
-    return place
 
 
-def say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+def clear(server: Server) -> None:
+    """Make MiniStack forget everything but an empty bucket, so that its memory stays bounded, and the same for everybody."""
+    with urllib3.PoolManager() as http:
+        answer = http.request("POST", f"{server.endpoint}/_ministack/reset")
+    if answer.status != 200:
+        raise RuntimeError(f"MiniStack could not be reset: {answer.status} {answer.data!r}")
+    server.make_bucket(WHERE.bucket)
+
+
+def place(scheme: str = "bench:") -> str:
+    """The folder that the actors' folders are in, by rclone's name, or with `s3://` by everybody else's."""
+    return f"{scheme}{WHERE.bucket}/{WHERE.prefix}"

@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -29,20 +28,19 @@ class Drawn:
 
     def look(self, progress: Progress) -> None:
         """Actors, images, bytes hashed and the rate of that."""
-        hashed = f" · {self._amount('Looking', progress.hashed_bytes)} hashed" if progress.hashed_bytes else ""
-        self._draw(
-            "Syncing", progress.actors_done, progress.actors_total, f"actors · {progress.images:,} images{hashed}"
-        )
+        done, total = progress.actors_done, progress.actors_total
+        hashed = f"{self._amount('Syncing', progress.hashed_bytes)} hashed" if progress.hashed_bytes else ""
+        self._draw("Syncing", done, total, f"{done:,}/{total:,} actors", f"{progress.images:,} images", hashed)
 
     def moved(self, moved: Moved) -> None:
         """Steps, bytes and the rate of those; the bar is of the bytes, where there are any."""
-        failed = f" · {moved.failed:,} failed" if moved.failed else ""
-        amount = (
-            f"{self._amount('Moving', moved.bytes_done)} of {decimal(moved.bytes_total)} · "
-            if moved.bytes_total
-            else ""
-        )
-        self._draw("Moving", moved.actions_done, moved.actions_total, f"images · {amount.rstrip(' ·')}{failed}")
+        steps = f"{moved.actions_done:,}/{moved.actions_total:,} steps"
+        failed = f"{moved.failed:,} failed" if moved.failed else ""
+        if moved.bytes_total:
+            amount = f"{self._amount('Moving', moved.bytes_done)} of {decimal(moved.bytes_total)}"
+            self._draw("Moving", moved.bytes_done, moved.bytes_total, steps, amount, failed)
+        else:
+            self._draw("Moving", moved.actions_done, moved.actions_total, steps, failed)
 
     def _amount(self, name: str, size_bytes: int) -> str:
         task = next((task for task in self._bars.tasks if task.description == name), None)
@@ -50,7 +48,8 @@ class Drawn:
         rate = f", {decimal(int(size_bytes / elapsed_s))}/s" if elapsed_s else ""
         return f"{decimal(size_bytes)}{rate}"
 
-    def _draw(self, name: str, done: int, total: int, text: str) -> None:
+    def _draw(self, name: str, done: int, total: int, *parts: str) -> None:
+        text = " · ".join(filter(None, parts))
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=total, text=text)
         self._bars.update(self._tasks[name], completed=done, total=total, text=text)
@@ -62,7 +61,6 @@ def bars() -> Iterator[Drawn]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
         TextColumn("{task.fields[text]} ·"),
         TimeElapsedColumn(),
         TextColumn("· left"),

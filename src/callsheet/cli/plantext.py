@@ -65,6 +65,8 @@ def plan_lines(plan: Plan, *, most: int | None = None, note: str = "") -> Iterab
         yield f"  {printable(f'{mark.actor}/{mark.filename}')}  {_said(mark.before)} → {_said(mark.after)}"
     if len(shown) < len(plan.actions):
         yield f"  … and {len(plan.actions) - len(shown):,} more; --dry-run lists them all"
+    if most is not None and plan.refusals:
+        yield f"  {count(len(plan.refusals), 'image')} refused; --dry-run says why"
 
 
 def write_transfer(result: Transfer) -> None:

@@ -1,0 +1,124 @@
+"""What a push and a pull cost beside programs that only copy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from benchmarks import checks, ground
+from benchmarks.framework import Case, Contender, Failure, Target
+from benchmarks.ground import IMAGE_BYTES, WHERE, Ground
+
+from servers import Server, ministack, tool
+
+NAMES = ("push", "pull")
+_SLOW_ROUNDS = 3
+"""awscli takes part in so many counted rounds."""
+
+
+@contextmanager
+def cases(trees: Ground) -> Iterator[tuple[Mapping[str, str], list[Case]]]:
+    """The cases, and the environment that their commands need."""
+    with ministack() as server:
+        site = _Site(trees, server, ground.environment(server, trees.folder))
+        yield site.env, [_push(site), _pull(site)]
+
+
+@dataclass(frozen=True)
+class _Site:
+    trees: Ground
+    server: Server
+    env: Mapping[str, str]
+
+    def size(self) -> str:
+        return f"{self.trees.images:,} images of {IMAGE_BYTES // 1024} KB, {self.trees.actors} actors"
+
+    def empty_and_unknown(self) -> None:
+        """Nothing is in the bucket, and nothing recorded."""
+        ground.clear(self.server)
+        self.trees.forget()
+
+    def empty_and_known(self) -> None:
+        """Nothing is in the bucket, which a sync has seen and recorded: every image is `local_only`."""
+        self.empty_and_unknown()
+        command = [tool("callsheet"), "--root", self.trees.root, "sync", "--json"]
+        done = subprocess.run(command, env=dict(self.env), stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode:
+            raise Failure(f"the sync before a push: {done.stderr.decode()}")
+
+
+def _push(site: _Site) -> Case:
+    """Every run is into an empty bucket."""
+    trees, flat, folder = site.trees, site.trees.flat, ground.place("s3://")
+
+    def uploaded(*_: str) -> str:
+        return checks.in_bucket(trees, site.server)
+
+    def callsheet(label: str, prepare: Callable[[], None]) -> Contender:
+        def check(*_: str) -> str:
+            return uploaded() or checks.recorded(trees, trees.root)
+
+        return Contender(label, (tool("callsheet"), "--root", trees.root, "push"), check, prepare)
+
+    def peer(label: str, *arguments: str, most_rounds: int = 0) -> Contender:
+        command = (tool(label.split()[0]), *arguments)
+        return Contender(label, command, uploaded, lambda: ground.clear(site.server), most_rounds)
+
+    # rclone is told to move as many at once as callsheet does, and not to ask for the bucket first: both make it faster.
+    rclone = ("copy", "--checksum", flat, ground.place(), "--transfers", "8", "--s3-no-check-bucket")
+    ours = (
+        callsheet("callsheet push, nothing recorded", site.empty_and_unknown),
+        callsheet("callsheet push, after a sync", site.empty_and_known),
+    )
+    peers = (
+        peer("rclone copy --checksum", *rclone),
+        peer("s5cmd cp", "cp", f"{flat}/", f"{folder}/"),
+        peer("aws s3 cp --recursive", *_AWS, flat, folder, most_rounds=_SLOW_ROUNDS),
+    )
+    return _case("push", f"Upload {site.size()}, into an empty bucket", site, ours, peers, trees.tidy)
+
+
+def _pull(site: _Site) -> Case:
+    """Every run is into an empty folder; what the one before has written is on disk by then."""
+    trees, pulled, folder = site.trees, site.trees.pulled, ground.place("s3://")
+
+    def check(*_: str) -> str:
+        images = os.path.join(pulled, WHERE.actors_dir)
+        return checks.on_disk(trees, images, "training_data/") or checks.recorded(trees, pulled)
+
+    def peer(label: str, *arguments: str, most_rounds: int = 0) -> Contender:
+        command = (tool(label.split()[0]), *arguments)
+        return Contender(label, command, lambda *_: checks.on_disk(trees, pulled), trees.make_way, most_rounds)
+
+    ours = (
+        Contender("callsheet pull", (tool("callsheet"), "--root", pulled, "pull"), check, trees.make_way),
+    )  # fmt: skip
+    peers = (
+        peer("rclone copy --checksum", "copy", "--checksum", ground.place(), pulled, "--transfers", "8"),
+        peer("s5cmd cp", "cp", f"{folder}/*", f"{pulled}/"),
+        peer("aws s3 cp --recursive", *_AWS, folder, pulled, most_rounds=_SLOW_ROUNDS),
+    )
+
+    def fill() -> None:
+        ground.fill(trees, site.server, site.env)
+
+    return _case("pull", f"Download {site.size()}, into an empty tree", site, ours, peers, fill)
+
+
+_AWS = ("s3", "cp", "--recursive", "--only-show-errors")
+
+
+def _case(
+    name: str,
+    title: str,
+    site: _Site,
+    ours: tuple[Contender, ...],
+    others: tuple[Contender, ...],
+    begin: Callable[[], None],
+) -> Case:
+    peers = tuple(contender.label for contender in others)
+    targets = tuple(Target(mine.label, measure, 1.0, peers) for mine in ours for measure in ("cpu_s", "wall_s"))
+    return Case(name, title, (*ours, *others), targets, peers, site.trees.images, begin)
