@@ -6,8 +6,11 @@ Rules of this module: it writes no status. What was touched is looked at again b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from queue import Empty, SimpleQueue
 
 from callsheet import local
 from callsheet.action import Action, Outcome
@@ -38,25 +41,67 @@ def execute(
 
     Actions about the same image follow one another. `at_once` of them are under way at a time; what is under way when `stop` says so is finished.
     """
+    groups = _by_image(actions)
+    line = _Line(site, actions, groups)
+    jobs = [executor.submit(line.work) for _ in range(min(at_once, len(groups)))]
     outcomes: dict[int, Outcome] = {}
-    under_way: dict[Future[list[Outcome]], list[int]] = {}
-    groups = iter(_by_image(actions))
     total_bytes = sum(action.transferred_bytes for action in actions)
-    failed = 0
-    while True:
-        while len(under_way) < at_once and not stop() and (group := next(groups, None)):
-            under_way[executor.submit(_in_turn, site, [actions[number] for number in group])] = group
-        if not under_way:
-            break
-        finished, _ = wait(under_way, timeout=_TOLD_EVERY_S, return_when=FIRST_COMPLETED)
-        for future in finished:
-            for number, outcome in zip(under_way.pop(future), future.result(), strict=True):
+    failed, told_s = 0, 0.0
+    try:
+        for number, outcome in line.finished(jobs, stop):
+            if outcome is not None:
                 outcomes[number] = outcome
                 recorder.outcome(number, outcome)
                 failed += outcome.problem is not None
-        moved_bytes = min(site.meter.total_bytes, total_bytes)  # what was sent again was counted again
-        on_moved(Moved(len(outcomes), len(actions), moved_bytes, total_bytes, failed))
+            if time.monotonic() - told_s > _TOLD_EVERY_S or len(outcomes) == len(actions):
+                told_s = time.monotonic()
+                moved_bytes = min(site.meter.total_bytes, total_bytes)  # what was sent again was counted again
+                on_moved(Moved(len(outcomes), len(actions), moved_bytes, total_bytes, failed))
+    finally:
+        line.halt()
     return [outcomes[number] for number in sorted(outcomes)]
+
+
+class _Line:
+    """The images that wait, for jobs that each take the next one until there is none, or they are to stop."""
+
+    def __init__(self, site: Site, actions: Sequence[Action], groups: list[list[int]]) -> None:
+        self._site = site
+        self._actions = actions
+        self._waiting = iter(groups)
+        self._lock = threading.Lock()
+        self._halted = threading.Event()
+        self._done: SimpleQueue[tuple[list[int], list[Outcome]]] = SimpleQueue()
+
+    def halt(self) -> None:
+        """No job begins another image."""
+        self._halted.set()
+
+    def work(self) -> None:
+        """One job."""
+        while not self._halted.is_set():
+            with self._lock:
+                group = next(self._waiting, None)
+            if group is None:
+                return
+            self._done.put((group, _in_turn(self._site, [self._actions[number] for number in group])))
+
+    def finished(self, jobs: Sequence[Future[None]], stop: Stop) -> Iterator[tuple[int, Outcome | None]]:
+        """Each action's number and outcome as it is known, until all jobs have ended; (-1, None) now and then while there is none."""
+        while True:
+            ended = all(job.done() for job in jobs)
+            try:
+                group, outcomes = self._done.get(timeout=0 if ended else _TOLD_EVERY_S)
+            except Empty:
+                if ended:
+                    break
+                yield -1, None
+            else:
+                yield from zip(group, outcomes, strict=True)
+            if stop():
+                self.halt()
+        for job in jobs:
+            job.result()
 
 
 def _by_image(actions: Sequence[Action]) -> list[list[int]]:

@@ -6,13 +6,14 @@ without an outcome is one that may have happened.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Any
+
+import orjson
 
 from callsheet import local, planfile
 from callsheet.action import Outcome, PastRun, Plan
@@ -101,8 +102,16 @@ class Journal:
             raise PlanError(f"{path}:1.run is another run's: {past.id}")
         return past
 
-    def latest_not_taken_back(self) -> PastRun:
+    def unfinished(self) -> PastRun | None:
+        """The last run, if it did not come to its end."""
+        last = self.runs()[-1:]
+        past = self._begun(last[0]) if last else None
+        return past if past is not None and past.ended is None else None
+
+    def latest_not_taken_back(self, but: Container[str] = ()) -> PastRun:
         """The run that a plain `undo` is about: the last one that changed something, is no undo, and was not taken back.
+
+        Those in `but` are passed over.
 
         An undo that did not come to the end of its steps is gone on with.
         `PlanError` if the journal of a later one makes no sense: it may be the one that is meant.
@@ -115,7 +124,7 @@ class Journal:
             if past.undoes:
                 if past.id not in taken and all(step.outcome is not None for step in past.steps):
                     taken.add(past.undoes)
-            elif past.id not in taken:
+            elif past.id not in taken and past.id not in but:
                 return past
         raise UnknownRun("There is nothing to take back", hint="No run has changed anything that was not taken back.")
 
@@ -133,4 +142,4 @@ class Journal:
 
 
 def _line(item: Mapping[str, Any]) -> bytes:
-    return (json.dumps(item, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+    return orjson.dumps(item, option=orjson.OPT_APPEND_NEWLINE)

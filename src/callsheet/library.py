@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from callsheet import layout, survey
 from callsheet.action import Curation, Mark, Plan, Verb
-from callsheet.errors import Collision, UnknownActor, UnknownImage, UnknownRun, UsageError
+from callsheet.errors import Collision, LossRefused, UnknownActor, UnknownImage, UnknownRun, UsageError
 from callsheet.execute import OnMoved, Stop
 from callsheet.journal import Journal
 from callsheet.layout import Layout
@@ -24,8 +25,10 @@ from callsheet.run import Run, SyncOptions, new_run_id
 from callsheet.status import run_status
 from callsheet.store import Store
 from callsheet.sync import OnProgress, run_sync
-from callsheet.transfer import Pace, carry_out, propose, propose_restore, propose_undo
+from callsheet.transfer import Pace, carry_out, propose, propose_restore, propose_undo, unsurprised
 from callsheet.trash import Trash, empty, look_into, may_go
+
+_T = TypeVar("_T")
 
 
 def _silent(_: object) -> None:
@@ -68,9 +71,9 @@ class Library:
         Jobs run on `executor`, or on threads of our own. Single failures are in the report's problems; raised are
         `TreeError`, `UnknownActor`, `Collision` (for a named actor) and `LossRefused`.
         """
-        run = self._run(SyncOptions(offline, verify, download, dry_run, accept_loss))
+        options = SyncOptions(offline, verify, download, dry_run, accept_loss)
         with self._pool(executor) as pool:
-            return run_sync(run, tuple(actors), pool, on_progress)
+            return self._unsurprised(options, lambda run: run_sync(run, tuple(actors), pool, on_progress))
 
     def status(self, actors: Sequence[str] = ()) -> Report:
         """What the manifests say and what has changed on disk since: no network, no hashing, nothing written."""
@@ -101,7 +104,10 @@ class Library:
             raise UsageError(f"There is no side {prefer!r} to prefer", hint="Prefer local or s3.")
         choice = Choice(frozenset(only), good, prefer)
         with self._pool(executor) as pool:
-            return propose(self._run(SyncOptions(dry_run=dry_run)), chosen, tuple(actors), choice, pool, on_progress)
+            return self._unsurprised(
+                SyncOptions(dry_run=dry_run),
+                lambda run: propose(run, chosen, tuple(actors), choice, pool, on_progress),
+            )
 
     def plan_undo(
         self,
@@ -115,9 +121,15 @@ class Library:
 
         `UnknownRun` if there is none. An undo is a run, too, and can be taken back by its own id.
         """
-        past = self.journal.read(run_id) if run_id else self.journal.latest_not_taken_back()
+        idle: set[str] = set()  # runs that were killed before they did anything
         with self._pool(executor) as pool:
-            return propose_undo(self._run(SyncOptions(dry_run=dry_run)), past, pool, on_progress)
+            while True:
+                past = self.journal.read(run_id) if run_id else self.journal.latest_not_taken_back(idle)
+                proposal = propose_undo(self._run(SyncOptions(dry_run=dry_run)), past, pool, on_progress)
+                plan = proposal.plan
+                if run_id or plan.actions or plan.marks or plan.refusals or proposal.seen.problems:
+                    return proposal
+                idle.add(past.id)
 
     def plan_restore(
         self,
@@ -275,6 +287,16 @@ class Library:
             told = found.problems[0]
             raise Collision(f"{told.actor}: {told.message}")
         return found.actors[0]
+
+    def _unsurprised(self, options: SyncOptions, look: Callable[[Run], _T]) -> _T:
+        """`look`, once more if it met a loss that may be the doing of a run that was killed before it could record it."""
+        try:
+            return look(self._run(options))
+        except LossRefused:
+            past = self.journal.unfinished()
+            if past is None:
+                raise
+            return look(unsurprised(self._run(options), past))
 
     def _run(self, options: SyncOptions) -> Run:
         now = datetime.now(UTC)

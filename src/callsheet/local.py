@@ -256,12 +256,27 @@ def _created(path: str) -> BinaryIO:
     """A new file, open for writing, its folder made; again, if another thread finds that empty and removes it."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            _make_folder(os.path.dirname(path))
             return open(path, "xb")
         except FileNotFoundError:
             if attempt == _ATTEMPTS:
                 raise
     raise AssertionError("the last attempt returns or raises")
+
+
+def _make_folder(path: str) -> None:
+    """Make a folder if it is not there, and those above it. Another thread may remove any of them while it is empty.
+
+    `os.makedirs` then says that one is not there, or, of one that went between two looks, that something else is.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            os.makedirs(path, exist_ok=True)
+        except (FileNotFoundError, FileExistsError):
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
 
 
 def check_inside(folder: str, within: str) -> None:
@@ -348,7 +363,7 @@ def _moved(path: str, target: str) -> None:
     """Move, once more if the target's folder was removed as soon as it was made: another thread found it empty."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            os.makedirs(os.path.dirname(target), exist_ok=True)
+            _make_folder(os.path.dirname(target))
             try:
                 _rename_exclusively(path, target)
             except OSError as error:
@@ -387,7 +402,8 @@ def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) ->
     except FileNotFoundError:
         return
     except OSError:
-        os.unlink(target)
+        if os.path.lexists(path):  # or the renaming was done, and said to have failed: network drives do that
+            os.unlink(target)
         raise
     now = os.lstat(aside)
     if not os.path.samestat(now, copied or os.lstat(target)) or (copied and _version(now) != _version(copied)):

@@ -6,6 +6,8 @@ import threading
 import time
 
 _LONGEST_BURST_S = 0.25
+_BLOCK_BYTES = 1 << 20
+_LEAST_BYTES = 1 << 12
 
 
 class Meter:
@@ -17,6 +19,11 @@ class Meter:
         self._lock = threading.Lock()
         self._free_at_s = 0.0
         self._total = 0
+
+    @property
+    def block_bytes(self) -> int:
+        """How much may be passed on at once without a long wait: at most a quarter of a second's worth."""
+        return _BLOCK_BYTES if self._limit is None else max(_LEAST_BYTES, min(_BLOCK_BYTES, self._limit // 4))
 
     @property
     def total_bytes(self) -> int:

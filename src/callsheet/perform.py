@@ -332,10 +332,11 @@ class _Upload(io.FileIO):
 
     def read(self, size: int | None = -1) -> bytes:
         try:
-            block = super().read(-1 if size is None else size)
+            most = self._meter.block_bytes
+            block = super().read(most if size is None or size < 0 else min(size, most))
         except OSError as error:
             raise local.failed("read", self._path, error) from error
-        if not block and size and self.tell() < self._size_bytes:
+        if not block and size != 0 and self.tell() < self._size_bytes:
             raise self._changed()
         self._meter.pass_on(len(block))
         return block

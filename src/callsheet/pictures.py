@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import warnings
 
-_OPENING = threading.Lock()
-"""Warnings are silenced for all threads at once, so by one at a time."""
+_ONE_AT_A_TIME = threading.Lock()
+"""An image may take half a gigabyte when it is decoded; and warnings are silenced for all threads at once."""
 
 
 def flaw(path: str, filename: str) -> str:
-    """What keeps an image from being decoded to its last pixel, or empty if nothing does. `filename` tells its format.
+    """What keeps an image from being decoded to the last pixel of its last frame, or empty if nothing does. `filename` tells its format.
 
     Also empty for a format that the installed Pillow does not read, and for one that Pillow deems too big to be safe to decode
     (`Image.MAX_IMAGE_PIXELS`, twice): of those nothing is known. Raises nothing.
@@ -18,11 +18,12 @@ def flaw(path: str, filename: str) -> str:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with _OPENING, warnings.catch_warnings():
+        with _ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(path)
-        with opened as image:
-            image.load()
+            with Image.open(path) as image:
+                for frame in range(getattr(image, "n_frames", 1)):
+                    image.seek(frame)
+                    image.load()
     except Image.DecompressionBombError:
         return ""
     except UnidentifiedImageError:

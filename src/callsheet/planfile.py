@@ -20,6 +20,7 @@ from callsheet.model import Location, Problem
 
 VERSION = 1
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_MOST_BYTES = (1 << 63) - 1
 _T = TypeVar("_T")
 
 
@@ -197,13 +198,18 @@ def _check_needs(action: Action, place: str) -> None:
 
 
 def _version_as_dict(version: Version) -> dict[str, Any]:
-    return {key: value for key, value in asdict(version).items() if value is not None}
+    row: dict[str, Any] = {"size_bytes": version.size_bytes}
+    if version.md5 is not None:
+        row["md5"] = version.md5
+    if version.etag is not None:
+        row["etag"] = version.etag
+    return row
 
 
 def _version(value: Any, place: str) -> Version:
     item = _object(value, place)
     size, md5, etag = item.get("size_bytes"), item.get("md5"), item.get("etag")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MOST_BYTES:
         raise PlanError(f"{place}.size_bytes is no size")
     if etag is not None and not (isinstance(etag, str) and etag.isprintable()):
         raise PlanError(f"{place}.etag is no ETag")

@@ -71,7 +71,7 @@ def propose_undo(run: Run, past: PastRun, executor: Executor, on_progress: OnPro
         manifests[actor.name] = manifest
 
     actors = frozenset(step.action.actor for step in past.steps)
-    seen = run_sync(_unsurprised(run, past), (), executor, on_progress, among=actors, on_look=look)
+    seen = run_sync(unsurprised(run, past), (), executor, on_progress, among=actors, on_look=look)
     return Proposal(_plan(Verb.UNDO, taken_back(past, manifests, run.where), past.id), seen)
 
 
@@ -83,11 +83,11 @@ def propose_restore(
     if unknown := only - {action.filename for action in actions}:
         raise _unknown(unknown, f"`callsheet trash list {past.id}` tells what is there.")
     actors = frozenset(action.actor for action in actions)
-    seen = run_sync(_unsurprised(run, past), (), executor, on_progress, among=actors)
+    seen = run_sync(unsurprised(run, past), (), executor, on_progress, among=actors)
     return Proposal(Plan(Verb.RESTORE, actions), seen)
 
 
-def _unsurprised(run: Run, past: PastRun) -> Run:
+def unsurprised(run: Run, past: PastRun) -> Run:
     """`run`, to which what a past run took away is no loss: one that was killed may not have recorded it."""
     if past.ended is not None:
         return run
