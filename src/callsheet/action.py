@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from callsheet.errors import Unreachable
 from callsheet.model import Location, Problem
 
 
@@ -173,6 +174,17 @@ class Step:
     action: Action
     outcome: Outcome | None
 
+    @property
+    def known(self) -> Outcome | None:
+        """The outcome of a step that was done; None where that is for the sides to tell."""
+        return self.outcome if self.outcome is not None and self.outcome.problem is None else None
+
+    @property
+    def lost(self) -> bool:
+        """Whether its answer was lost: then it may have been done."""
+        problem = self.outcome.problem if self.outcome else None
+        return problem is not None and problem.code == Unreachable.code
+
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
@@ -188,11 +200,9 @@ class PastRun:
 
     @property
     def done(self) -> tuple[Step, ...]:
-        """The steps that were done, and, of a run that was killed, those that may have been: one that ended began no others."""
+        """The steps that were done or may have been: their answer was lost, or the run was killed. One that ended began no others."""
         return tuple(
-            step
-            for step in self.steps
-            if (self.ended is None if step.outcome is None else step.outcome.problem is None)
+            step for step in self.steps if step.known or step.lost or (step.outcome is None and self.ended is None)
         )
 
     @property

@@ -16,6 +16,7 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from operator import attrgetter
 from typing import BinaryIO
 
@@ -26,6 +27,7 @@ _TEMPORARY = ".callsheet-"
 _LOCK_POLL_S = 0.01
 _IN_THE_WAY = "Check that the folder can be written to, that nothing else has its name, then run again."
 _COPY_BYTES = 1 << 20
+_STALE_S = 3600.0
 _ATTEMPTS = 10
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _YEAR_1_NS = -62_135_596_800 * 1_000_000_000
@@ -62,6 +64,11 @@ class Scan:
     others: frozenset[str] = frozenset()
     faults: tuple[Fault, ...] = ()
     complete: bool = True
+
+    @property
+    def leftovers(self) -> bool:
+        """Whether there are temporary files, of writers that are at work or were killed."""
+        return any(name.startswith(_TEMPORARY) for name in self.others)
 
 
 def actor_folders(path: str) -> list[str]:
@@ -468,12 +475,14 @@ def _flush(path: str) -> None:
         os.close(descriptor)
 
 
-def sweep_temporaries(folder: str, older_than: float) -> None:
-    """Remove what writers that were killed left behind: our temporary files not touched since `older_than` (epoch seconds)."""
+def sweep_temporaries(folder: str, now: datetime) -> None:
+    """Remove what writers that were killed left behind: our temporary files that nobody touched in the last hour."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
-                if entry.name.startswith(_TEMPORARY) and entry.stat(follow_symlinks=False).st_mtime < older_than:
+                # Not its mtime: a download's is that of its object.
+                touched_s = entry.stat(follow_symlinks=False).st_ctime
+                if entry.name.startswith(_TEMPORARY) and touched_s < now.timestamp() - _STALE_S:
                     os.unlink(entry.path)
 
 

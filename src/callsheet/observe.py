@@ -52,6 +52,8 @@ class Sighting:
     hashed_bytes: int = 0
     response: tuple[bytes, Legacy] | None = None
     """`response.json` and what it says, if it is there and could be read."""
+    leftovers: bool = False
+    """Whether writers have left temporary files in the folder, or are at work there."""
 
 
 @dataclass(slots=True)
@@ -94,6 +96,7 @@ class Observer:
             len(self.hashed),
             sum(file.size_bytes for file in self.hashed),
             files.get(layout.RESPONSE),
+            scan.leftovers,
         )
 
     def _path(self, relative: str) -> str:

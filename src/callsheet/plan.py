@@ -104,7 +104,7 @@ def marks_taken_back(run: PastRun, manifests: Mapping[str, Manifest]) -> Iterato
 def restored(run: PastRun, only: frozenset[str]) -> Iterator[Action]:
     """The actions that put back what a run moved into the trash, where nothing has taken its place; `only` names images."""
     for step in run.done:
-        action, outcome = step.action, step.outcome
+        action, outcome = step.action, step.known
         if action.replaced is None or action.op is Op.EVICT or (only and action.filename not in only):
             continue
         kept = (outcome.kept if outcome else None) or action.replaced
@@ -201,7 +201,7 @@ def _rm(entry: Entry, subject: Subject, _: Choice) -> Iterator[Planned]:
 
 def _inverse(step: Step, run: str, here: Version | None, there: Version | None) -> Iterator[Planned]:
     """What takes one step back, given what both sides hold now."""
-    action, outcome = step.action, step.outcome
+    action, outcome = step.action, step.known
     now = here if action.op.here else there
     if outcome is None and _same(now, action.replaced):
         return  # it never happened

@@ -18,7 +18,6 @@ from callsheet.layout import MANIFEST_SUFFIX, Layout
 from callsheet.model import Actor, Manifest
 
 _LOCK_TIMEOUT_S = 60.0
-_STALE_S = 3600.0
 
 Ready = tuple[Manifest, dict[str, Any]]
 """A manifest, and what `codec.learnt` makes of it."""
@@ -97,4 +96,4 @@ class Store:
 
     def sweep(self, now: datetime) -> None:
         """Remove what killed writers left behind."""
-        local.sweep_temporaries(os.path.join(self._root, self._where.manifests_dir), now.timestamp() - _STALE_S)
+        local.sweep_temporaries(os.path.join(self._root, self._where.manifests_dir), now)

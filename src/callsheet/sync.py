@@ -258,6 +258,8 @@ def _bring_up(run: Run, held: Held) -> Outcome:
     deleted, problems = migrate.response_json(run, actor, sighting.response, manifest)
     report = ActorReport(actor, codec.counts(manifest), changed, deleted, changes=reconcile.changes(manifest))
     told = (*sighting.problems, *findings(manifest, actor, run.where), *problems)
+    if sighting.leftovers and not run.options.dry_run:
+        local.sweep_temporaries(os.path.join(run.root, run.where.training_dir(actor.name)), run.started)
     listed = sighting.seen.listing is not None and sighting.seen.listing.complete
     return Outcome(report, told, hashed_bytes=sighting.hashed_bytes, manifest=manifest, listed=listed)
 

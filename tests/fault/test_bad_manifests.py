@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from callsheet import store
+from callsheet import local, store
 from callsheet.errors import Collision, UnknownActor
 from callsheet.model import Problem
 from callsheet.report import Report
 from command import run
-from factory import SETTLED_S, Tree
+from factory import Tree
 
 BAD = "0005_bad"
 GOOD = ("0001_good", "0009_fine")
@@ -677,10 +677,12 @@ def test_a_state_folder_that_is_a_file_is_told_for_each_actor_and_loses_nothing(
     others_are_done(crowd, report)
 
 
-def test_what_looks_like_our_leavings_but_cannot_be_removed_does_not_end_the_run(crowd: Tree) -> None:
+def test_what_looks_like_our_leavings_but_cannot_be_removed_does_not_end_the_run(
+    crowd: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
     leavings = crowd.root / "data/actor_manifests/.callsheet-0badcafe.tmp"
     leavings.mkdir(parents=True)
-    os.utime(leavings, (SETTLED_S, SETTLED_S))
+    monkeypatch.setattr(local, "_STALE_S", -1.0)
     others_are_done(crowd, crowd.library().sync())
 
 

@@ -50,7 +50,7 @@ class Breaker:
         )
 
     def delete(self, location: Location, *, if_match: str | Anything = ANYTHING) -> None:
-        self._asked(location.bucket, lambda: self._remote.delete(location, if_match=if_match))
+        self._asked(location.bucket, lambda: self._remote.delete(location, if_match=if_match), at=location)
 
     def notes(self) -> tuple[str, ...]:
         return self._remote.notes()
