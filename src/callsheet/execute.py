@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
 
-from callsheet import local
+from callsheet import files
 from callsheet.action import Action, Outcome
 from callsheet.errors import CallsheetError, LocalError
 from callsheet.journal import Recorder
@@ -133,7 +133,7 @@ def make_durable(site: Site, outcomes: Iterable[Outcome]) -> list[Problem]:
     problems = []
     for folder, actor in sorted({(os.path.dirname(site.path(action)), action.actor) for action in placed}):
         try:
-            local.flush_folder(folder)
+            files.flush_folder(folder)
         except LocalError as error:
             problems.append(Problem(actor, "", error.code, error.sentence))
     return problems

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from callsheet import local, planfile
+from callsheet import files, local, planfile
 from callsheet.action import Outcome, PastRun, Plan
 from callsheet.errors import LocalError, PlanError, UnknownRun
 from callsheet.layout import JOURNAL_SUFFIX, Layout, is_run_id
@@ -31,7 +31,7 @@ class Recorder:
         """Writes `lines`, durably. `LocalError` if that cannot be done; the file is new."""
         self._path = path
         self.failure: LocalError | None = None
-        self._descriptor = local.create_durably(path, b"".join(map(_line, lines)))
+        self._descriptor = files.create_durably(path, b"".join(map(_line, lines)))
 
     def outcome(self, number: int, outcome: Outcome) -> None:
         """What came of a step. It survives a crash of this process from here on, and one of the machine from `end` on."""
@@ -47,7 +47,7 @@ class Recorder:
         if self.failure is not None:
             return  # after a line that was cut short, another would make no sense
         try:
-            local.write_all(self._descriptor, _line(line))
+            files.write_all(self._descriptor, _line(line))
         except OSError as error:
             self.failure = local.failed("write", self._path, error)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from callsheet import layout, local
+from callsheet import files, layout, local
 from callsheet.errors import LocalError
 from callsheet.model import Actor, Legacy, Manifest, Problem
 from callsheet.run import Run
@@ -52,11 +52,11 @@ def _into_trash(run: Run, actor: Actor, raw: bytes) -> tuple[bool, tuple[Problem
     if current != raw:
         return False, () if current is None else changed
     try:
-        local.move(path, trash)
+        files.move(path, trash)
     except LocalError as error:
         return False, (_problem(actor, error.code, error.sentence),) if os.path.lexists(path) else ()
     if local.read_bytes(trash) != raw:
-        local.move(trash, path)
+        files.move(trash, path)
         return False, changed
     return True, ()
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from callsheet import etag, hashing, local, pictures
+from callsheet import etag, files, hashing, local, pictures
 from callsheet.action import Action, Op, Outcome, Version
 from callsheet.errors import (
     BadDigest,
@@ -106,7 +106,7 @@ def _fetched(site: Site, action: Action, path: str, wanted: Version, arrived: se
         raise ObjectChanged(f"{action.location} has another size than was seen", hint=_AGAIN)
     kept = None
     try:
-        with local.new_file(path, within=site.actor_folder(action)) as file:
+        with files.new_file(path, within=site.actor_folder(action)) as file:
             md5 = _received(site, reading, file)
             vouched = _vouched(reading.described, wanted, md5, file)
             if vouched is False or (vouched is None and md5 not in arrived):
@@ -115,7 +115,7 @@ def _fetched(site: Site, action: Action, path: str, wanted: Version, arrived: se
             moment_ns = int(reading.described.last_modified.timestamp()) * 1_000_000_000
             if local.mtime_ns(path) == moment_ns:  # or it could be taken for the file that it replaces
                 moment_ns += 1_000_000
-            local.stamp(file, moment_ns)
+            files.settle(file, moment_ns)
             if action.local is not None:
                 if flaw := pictures.flaw(file.name, action.filename):
                     hint = "Prefer the local one: --prefer local"
@@ -167,8 +167,8 @@ def _evict(site: Site, action: Action) -> Outcome:
         except RemoteError:
             _put_back(site, action)
             raise
-    local.delete(aside)
-    local.remove_empty_folders(os.path.dirname(aside), site.trash_dir)
+    files.delete(aside)
+    files.remove_empty_folders(os.path.dirname(aside), site.trash_dir)
     return Outcome(action)
 
 
@@ -213,12 +213,12 @@ def _restore_local(site: Site, action: Action) -> Outcome:
     local.check_inside(os.path.dirname(path), site.actor_folder(action))
     kept = _take(site, action, action.local) if action.local is not None else None
     try:
-        local.move(source, path)
+        files.move(source, path)
     except LocalError:
         if kept is not None:
             _put_back(site, action)
         raise
-    local.remove_empty_folders(os.path.dirname(source), site.trash_dir)
+    files.remove_empty_folders(os.path.dirname(source), site.trash_dir)
     return Outcome(action, placed=action.trashed.version, kept=kept)
 
 
@@ -262,11 +262,11 @@ def _take(site: Site, action: Action, version: Version) -> Version:
     local.check_inside(os.path.dirname(path), site.actor_folder(action))
     if os.path.islink(path):
         raise LocalError(f"{printable(path)} is a symlink", hint="Put a copy in its place, then sync.")
-    local.move(path, aside)
+    files.move(path, aside)
     try:
         _check_md5(aside, version, f"{printable(path)} changed since it was looked at")
     except LocalError:
-        local.move(aside, path)
+        files.move(aside, path)
         raise
     return version
 
@@ -274,7 +274,7 @@ def _take(site: Site, action: Action, version: Version) -> Version:
 def _put_back(site: Site, action: Action) -> None:
     """After all, nothing takes the place of the file that was moved into the trash. If something else did, it stays there."""
     with suppress(LocalError):
-        local.move(site.trash(action, site.run_id), site.path(action))
+        files.move(site.trash(action, site.run_id), site.path(action))
 
 
 def _check_trashed(path: str, version: Version) -> None:

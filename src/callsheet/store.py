@@ -12,7 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from callsheet import codec, local
+from callsheet import codec, files, local
 from callsheet.errors import LocalError, ManifestError, TreeError
 from callsheet.layout import MANIFEST_SUFFIX, Layout
 from callsheet.model import Actor, Manifest
@@ -66,7 +66,7 @@ class Store:
         `change` gets an empty manifest if there is none; it may run long after the caller last looked, and must do no I/O.
         `ready` is a manifest that it may come to, with its document.
         """
-        with local.locked(os.path.join(self._root, self._where.lock(actor.stem)), _LOCK_TIMEOUT_S):
+        with files.locked(os.path.join(self._root, self._where.lock(actor.stem)), _LOCK_TIMEOUT_S):
             changed = change(self.load(actor.stem) or Manifest(None))
             document = ready[1] if ready and ready[0] is changed else codec.learnt(changed, actor, now)
             if document is None:
@@ -75,12 +75,12 @@ class Store:
             saved = codec.decode(data, self._where.manifest(actor.stem))
             if saved.source != document:
                 raise ManifestError(f"{self._where.manifest(actor.stem)} would not read back as it was written")
-            local.write_atomically(self.path(actor.stem), data, flush_folder=False)
+            files.write_atomically(self.path(actor.stem), data, flush_folder=False)
             return saved, True
 
     def flush(self) -> None:
         """Make every update so far durable: what a crash may still take back until then is a rename."""
-        local.flush_folder(os.path.join(self._root, self._where.manifests_dir))
+        files.flush_folder(os.path.join(self._root, self._where.manifests_dir))
 
     def settled_ns(self, stem: str) -> int:
         """A time (ns since the epoch) after which every recorded hash of the manifest was taken or confirmed; 0: never."""
@@ -92,8 +92,8 @@ class Store:
     def set_settled(self, stem: str, moment_ns: int) -> None:
         """Remember that all recorded hashes were taken or confirmed after `moment_ns`: the mtime of an empty file."""
         with suppress(LocalError):  # then the hashes are taken again
-            local.touch(os.path.join(self._root, self._where.hashed_stamp(stem)), moment_ns)
+            files.touch(os.path.join(self._root, self._where.hashed_stamp(stem)), moment_ns)
 
     def sweep(self, now: datetime) -> None:
         """Remove what killed writers left behind."""
-        local.sweep_temporaries(os.path.join(self._root, self._where.manifests_dir), now)
+        files.sweep_temporaries(os.path.join(self._root, self._where.manifests_dir), now)

@@ -19,7 +19,7 @@ from operator import add
 from queue import SimpleQueue
 from typing import TypeVar
 
-from callsheet import codec, layout, local, migrate, reconcile, survey
+from callsheet import codec, files, layout, local, migrate, reconcile, survey
 from callsheet.ahead import HashAhead
 from callsheet.errors import CallsheetError, LocalError, LossRefused
 from callsheet.findings import findings
@@ -259,7 +259,7 @@ def _bring_up(run: Run, held: Held) -> Outcome:
     report = ActorReport(actor, codec.counts(manifest), changed, deleted, changes=reconcile.changes(manifest))
     told = (*sighting.problems, *findings(manifest, actor, run.where), *problems)
     if sighting.leftovers and not run.options.dry_run:
-        local.sweep_temporaries(os.path.join(run.root, run.where.training_dir(actor.name)), run.started)
+        files.sweep_temporaries(os.path.join(run.root, run.where.training_dir(actor.name)), run.started)
     listed = sighting.seen.listing is not None and sighting.seen.listing.complete
     return Outcome(report, told, hashed_bytes=sighting.hashed_bytes, manifest=manifest, listed=listed)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from callsheet import local, store
+from callsheet import files, store
 from callsheet.errors import Collision, UnknownActor
 from callsheet.model import Problem
 from callsheet.report import Report
@@ -682,7 +682,7 @@ def test_what_looks_like_our_leavings_but_cannot_be_removed_does_not_end_the_run
 ) -> None:
     leavings = crowd.root / "data/actor_manifests/.callsheet-0badcafe.tmp"
     leavings.mkdir(parents=True)
-    monkeypatch.setattr(local, "_STALE_S", -1.0)
+    monkeypatch.setattr(files, "_STALE_S", -1.0)
     others_are_done(crowd, crowd.library().sync())
 
 

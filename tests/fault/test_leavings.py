@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from callsheet import local
+from callsheet import files
 from factory import Tree
 
 ACTOR = "0000_x"
@@ -24,7 +24,7 @@ def test_a_sync_removes_old_temporary_files_and_leaves_those_that_are_being_writ
     (folder / ".somebody-elses.tmp").write_text("theirs")
     tree.library().sync()
     assert (folder / LEAVINGS).exists()
-    monkeypatch.setattr(local, "_STALE_S", -1.0)
+    monkeypatch.setattr(files, "_STALE_S", -1.0)
     tree.library().sync(dry_run=True)
     assert (folder / LEAVINGS).exists()
     tree.library().sync()
@@ -35,7 +35,7 @@ def test_a_sync_removes_old_temporary_files_and_leaves_those_that_are_being_writ
 def test_the_age_of_a_temporary_file_is_not_the_time_that_it_was_given(tree: Tree) -> None:
     leavings = tree.image(ACTOR, LEAVINGS, mtime_s=1.0)
     now = datetime.now(UTC)
-    local.sweep_temporaries(str(leavings.parent), now)
+    files.sweep_temporaries(str(leavings.parent), now)
     assert leavings.exists()
-    local.sweep_temporaries(str(leavings.parent), now + timedelta(hours=2))
+    files.sweep_temporaries(str(leavings.parent), now + timedelta(hours=2))
     assert not leavings.exists()

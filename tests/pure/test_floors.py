@@ -16,7 +16,7 @@ SOURCE = Path(callsheet.__file__).parent
 FLOORS = [
     {"errors", "model", "action"},
     {"layout", "codec", "legacy", "reconcile", "findings", "etag", "planfile", "plan", "report"},
-    {"_md5lanes", "hashing", "ahead", "local", "remote", "store", "meter", "pictures", "journal"},
+    {"_md5lanes", "hashing", "ahead", "local", "files", "remote", "store", "meter", "pictures", "journal"},
     {
         "run", "listing", "survey", "observe", "migrate", "sync", "status",
         "perform", "execute", "amend", "transfer", "trash", "library",
@@ -26,7 +26,7 @@ FLOORS = [
 # Within a floor, a module may import those before it.
 WITHIN = {
     "errors": {"model"},
-    "action": {"model"},
+    "action": {"errors", "model"},
     "codec": {"layout"},
     "legacy": {"layout", "codec"},
     "reconcile": {"layout"},
@@ -36,8 +36,9 @@ WITHIN = {
     "report": {"layout", "planfile"},
     "hashing": {"_md5lanes", "local"},
     "ahead": {"hashing"},
-    "store": {"local"},
-    "journal": {"local"},
+    "files": {"local"},
+    "store": {"local", "files"},
+    "journal": {"local", "files"},
     "run": set(),
     "listing": {"run"},
     "survey": {"run"},

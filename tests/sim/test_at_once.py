@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet import local
+from callsheet import files
 from callsheet.errors import LocalError
 from callsheet.layout import Layout
 from callsheet.remote.directory import DirectoryRemote
@@ -40,7 +40,7 @@ def test_threads_exclude_each_other_even_if_the_lock_file_is_deleted(tmp_path: P
     def work(number: int) -> None:
         nonlocal most
         for _ in range(50):
-            with local.locked(str(path), 30.0):
+            with files.locked(str(path), 30.0):
                 inside.append(number)
                 most = max(most, len(inside))
                 inside.remove(number)
@@ -54,9 +54,9 @@ def test_threads_exclude_each_other_even_if_the_lock_file_is_deleted(tmp_path: P
 
 def test_a_lock_that_is_held_is_waited_for_as_long_as_said(tmp_path: Path) -> None:
     path = str(tmp_path / "0000.lock")
-    with local.locked(path, 1.0), pytest.raises(LocalError, match="was locked"), local.locked(path, 0.05):
+    with files.locked(path, 1.0), pytest.raises(LocalError, match="was locked"), files.locked(path, 0.05):
         pass
-    with local.locked(path, 0.0):
+    with files.locked(path, 0.0):
         pass
 
 

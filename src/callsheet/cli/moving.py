@@ -259,8 +259,8 @@ def tell_plan(proposal: Proposal, *, as_json: bool, written_to: str = "") -> int
 
 
 def _write_plan(plan: Plan, path: str) -> None:
-    from callsheet import local
+    from callsheet import files
     from callsheet.codec import dump_json
     from callsheet.planfile import plan_as_dict
 
-    local.write_atomically(path, dump_json(plan_as_dict(plan)))
+    files.write_atomically(path, dump_json(plan_as_dict(plan)))

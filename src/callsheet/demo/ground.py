@@ -11,8 +11,8 @@ import shutil
 from collections.abc import Iterable
 
 from callsheet.errors import UsageError
+from callsheet.files import write_atomically
 from callsheet.layout import Layout, name_fault
-from callsheet.local import write_atomically
 
 _FIRST_LINE = "callsheet demo"
 

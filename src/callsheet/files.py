@@ -1,0 +1,362 @@
+"""Changing this disk so that nothing is torn or lost: whole files, exclusive names, moves, locks.
+
+Rules of this module: it speaks of paths and bytes. Every `OSError` ends here, as a `LocalError` that names the path, unless a docstring
+says otherwise. No name is taken from a file that has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import BinaryIO
+
+from callsheet import layout
+from callsheet.errors import ChangingFile, LocalError
+from callsheet.local import TEMPORARY, check_inside, failed, open_without_waiting
+
+_LOCK_POLL_S = 0.01
+_COPY_BYTES = 1 << 20
+_STALE_S = 3600.0
+_ATTEMPTS = 10
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> None:
+    """Put `data` at `path` so that a reader at any instant, after any crash, sees all of the old or all of the new.
+
+    That it is the new is certain once the folder is flushed, here or by the caller. A symlink at `path` stays one: what it points to is replaced. The old file's permissions are kept.
+    """
+    target = os.path.realpath(path) if os.path.islink(path) else path
+    folder = os.path.dirname(target)
+    temporary = os.path.join(folder, f"{TEMPORARY}{os.urandom(4).hex()}.tmp")
+    try:
+        descriptor = _open_in_folder(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            try:
+                with contextlib.suppress(FileNotFoundError):
+                    os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
+                left = memoryview(data)
+                while left:
+                    left = left[os.write(descriptor, left) :]
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+        if flush_folder:
+            _flush(folder)
+    except OSError as error:
+        raise failed("write", path, error) from error
+
+
+@contextlib.contextmanager
+def new_file(target: str, *, within: str) -> Iterator[BinaryIO]:
+    """A file to be written, and settled: it gets its name when the block ends; never if the block raises, or the name is taken.
+
+    `LocalError` then, and if the target's folder is, by a symlink, not inside the folder `within`. Missing folders are made.
+    """
+    folder = os.path.dirname(target)
+    temporary = os.path.join(folder, f"{TEMPORARY}{secrets.token_hex(4)}.tmp")
+    check_inside(folder, within)
+    try:
+        with _created(temporary) as file:
+            try:
+                yield file
+                _publish(temporary, target)
+            except BaseException:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)
+                raise
+    except OSError as error:
+        raise failed("write", target, error) from error
+
+
+def settle(file: BinaryIO, moment_ns: int) -> None:
+    """Give a new file its modification time, and make what it holds durable. Raises `OSError`."""
+    file.flush()
+    os.utime(file.fileno(), ns=(moment_ns, moment_ns))
+    os.fsync(file.fileno())
+
+
+def create_durably(path: str, data: bytes) -> int:
+    """Make a new file that holds `data` and survives a crash. Returns a descriptor to write more at its end; the caller closes it."""
+    try:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+            _flush(os.path.dirname(path))
+        except BaseException:
+            os.close(descriptor)
+            raise
+    except OSError as error:
+        raise failed("write", path, error) from error
+    return descriptor
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`: a single write may take less. Raises `OSError`."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def move(path: str, target: str) -> None:
+    """Move a file durably to a name that nothing has yet. The target's folder is made; it may be on another file system.
+
+    `ChangingFile` if it changes or is replaced meanwhile: then what is new stays where it is. If it cannot be moved, it has no
+    second name afterwards.
+    """
+    try:
+        _moved(path, target)
+        _flush(os.path.dirname(target))
+        with contextlib.suppress(FileNotFoundError):  # removed by another thread, for it was empty then
+            _flush(os.path.dirname(path))
+    except OSError as error:
+        raise failed(f"move to {target}", path, error) from error
+
+
+def delete(path: str) -> None:
+    """Remove a file for good. One that is not there is no error."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise failed("delete", path, error) from error
+
+
+def delete_folder(path: str) -> None:
+    """Remove a folder and all below it for good. One that is not there is no error."""
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise failed("delete", path, error) from error
+
+
+def remove_empty_folders(folder: str, top: str) -> None:
+    """Remove `folder` and those above it, up to but without `top`, as far as they are empty."""
+    while folder.startswith(top + os.sep):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            return
+        folder = os.path.dirname(folder)
+
+
+def sweep_temporaries(folder: str, now: datetime) -> None:
+    """Remove what writers that were killed left behind: our temporary files that nobody touched in the last hour."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                # Not its mtime: a download's is that of its object.
+                touched_s = entry.stat(follow_symlinks=False).st_ctime
+                if entry.name.startswith(TEMPORARY) and touched_s < now.timestamp() - _STALE_S:
+                    os.unlink(entry.path)
+
+
+def touch(path: str, mtime_ns: int) -> None:
+    """Give a file this mtime; one that is not there is made, empty. `LocalError` if it cannot be."""
+    try:
+        descriptor = _open_in_folder(path, os.O_WRONLY | os.O_CREAT)
+        try:
+            os.utime(descriptor, ns=(mtime_ns, mtime_ns))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise failed("touch", path, error) from error
+
+
+def flush_folder(path: str) -> None:
+    """Make what was renamed into a folder durable. One that is not there has nothing to lose."""
+    try:
+        _flush(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise failed("flush", path, error) from error
+
+
+@contextlib.contextmanager
+def locked(path: str, timeout_s: float) -> Iterator[None]:
+    """Hold the lock file `path` against all other threads and processes of this host. It is made if need be, and stays.
+
+    `LocalError` if it cannot be had, or others held it for `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    try:
+        while (descriptor := _try_lock(path)) is None:
+            if time.monotonic() > deadline:
+                hint = "Another run holds it; wait for that to end, then run again."
+                raise LocalError(f"{path} was locked for {timeout_s:.0f} s", hint=hint)
+            time.sleep(_LOCK_POLL_S)
+    except OSError as error:
+        raise failed("lock", path, error) from error
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing would not do if a child process had inherited it
+        os.close(descriptor)
+
+
+def _created(path: str) -> BinaryIO:
+    """A new file, open for writing, its folder made; again, if another thread finds that empty and removes it."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _make_folder(os.path.dirname(path))
+            return open(path, "xb")
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _make_folder(path: str) -> None:
+    """Make a folder if it is not there, and those above it. Another thread may remove any of them while it is empty.
+
+    `os.makedirs` then says that one is not there, or, of one that went between two looks, that something else is.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            os.makedirs(path, exist_ok=True)
+        except (FileNotFoundError, FileExistsError):
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
+
+
+def _moved(path: str, target: str) -> None:
+    """Move, once more if the target's folder was removed as soon as it was made: another thread found it empty."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _make_folder(os.path.dirname(target))
+            try:
+                _rename_exclusively(path, target)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                _give_up(path, target, copied=_copy_exclusively(path, target))
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS or os.path.lexists(target) or not os.path.lexists(path):
+                raise
+        else:
+            return
+
+
+def _rename_exclusively(path: str, target: str) -> None:
+    """Rename, but never over something: a link first, and where the file system has none, a look."""
+    try:
+        os.link(path, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        os.rename(path, target)
+    else:
+        _give_up(path, target)
+
+
+def _publish(temporary: str, target: str) -> None:
+    """Give a file that nobody else knows its name, if nothing has that."""
+    try:
+        os.link(temporary, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _rename_exclusively(temporary, target)
+    else:
+        with contextlib.suppress(OSError):  # it has its name; the other does no harm, and is swept some day
+            os.unlink(temporary)
+
+
+def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) -> None:
+    """Remove the first name of a file that is at `target` now, too, linked or `copied`: but not what took its place meanwhile.
+
+    The name is taken away before it is looked at what it names: between a look and a deletion somebody could save there.
+    """
+    aside = os.path.join(os.path.dirname(path), f"{TEMPORARY}{secrets.token_hex(4)}.tmp")
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:
+        return
+    except OSError:
+        if os.path.lexists(path):  # else it was renamed, and said to have failed: network drives do that
+            os.unlink(target)
+            raise
+    now = os.lstat(aside)
+    if not os.path.samestat(now, copied or os.lstat(target)) or (copied and _version(now) != _version(copied)):
+        try:
+            _rename_exclusively(aside, path)
+        except FileExistsError:  # saved once more, over what was taken away here
+            os.unlink(aside)
+        raise ChangingFile(f"{layout.printable(path)} changed while it was moved", hint="Sync, then try again.")
+    with contextlib.suppress(OSError):  # it has been moved: a name that nobody sees does no harm, and is swept some day
+        os.unlink(aside)
+
+
+def _version(status: os.stat_result) -> tuple[int, int]:
+    return status.st_size, status.st_mtime_ns
+
+
+def _copy_exclusively(path: str, target: str) -> os.stat_result:
+    """Copy to another file system, with the modification time; the target is whole and durable, or not there.
+
+    Returns what was copied.
+    """
+    with open(path, "rb", opener=open_without_waiting) as source, new_file(target, within=os.sep) as copy:
+        status = os.fstat(source.fileno())
+        shutil.copyfileobj(source, copy, _COPY_BYTES)
+        settle(copy, status.st_mtime_ns)
+    return status
+
+
+def _open_in_folder(path: str, flags: int) -> int:
+    """A descriptor of a file; the folder that it is in is made if need be."""
+    try:
+        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+    except FileNotFoundError:
+        os.makedirs(os.path.realpath(os.path.dirname(path)), exist_ok=True)
+        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+
+
+def _try_lock(path: str) -> int | None:
+    """A descriptor that holds the lock until it is closed; None if somebody else holds it.
+
+    Threads exclude each other too: the lock belongs to the open file, not to the process.
+    """
+    descriptor = _open_in_folder(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)
+    ours = False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        ours = os.fstat(descriptor).st_nlink > 0  # of a file that was deleted meanwhile, others do not know
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+    finally:
+        if not ours:
+            os.close(descriptor)
+    return descriptor if ours else None
+
+
+def _flush(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
