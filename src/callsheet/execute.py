@@ -13,18 +13,20 @@ from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
 
 from callsheet import files
-from callsheet.action import Action, Outcome
+from callsheet.action import Action, Op, Outcome
 from callsheet.errors import CallsheetError, LocalError
 from callsheet.journal import Recorder
 from callsheet.layout import printable
 from callsheet.model import Problem
-from callsheet.perform import Site, perform
+from callsheet.perform import Site, download, perform
 from callsheet.report import Moved
 
 OnMoved = Callable[[Moved], None]
 Stop = Callable[[], bool]
 
 _TOLD_EVERY_S = 0.1
+_BATCH_IMAGES = 8
+_BATCH_BYTES = 8 << 20
 
 
 def execute(
@@ -41,7 +43,7 @@ def execute(
 
     Actions about the same image follow one another. `at_once` of them are under way at a time; what is under way when `stop` says so is finished.
     """
-    groups = _by_image(actions)
+    groups = _in_batches(actions, _by_image(actions), at_once)
     line = _Line(site, actions, groups)
     jobs = [executor.submit(line.work) for _ in range(min(at_once, len(groups)))]
     outcomes: dict[int, Outcome] = {}
@@ -84,7 +86,7 @@ class _Line:
                 group = next(self._waiting, None)
             if group is None:
                 return
-            self._done.put((group, _in_turn(self._site, [self._actions[number] for number in group])))
+            self._done.put((group, _carried_out(self._site, [self._actions[number] for number in group])))
 
     def finished(self, jobs: Sequence[Future[None]], stop: Stop) -> Iterator[tuple[int, Outcome | None]]:
         """Each action's number and outcome as it is known, until all jobs have ended; (-1, None) now and then while there is none."""
@@ -112,6 +114,38 @@ def _by_image(actions: Sequence[Action]) -> list[list[int]]:
     return list(groups.values())
 
 
+def _in_batches(actions: Sequence[Action], groups: list[list[int]], at_once: int) -> list[list[int]]:
+    """`groups`, but downloads of several small images as one, if there are so many that every job still has its share."""
+    downloads = sum(action.op is Op.DOWNLOAD for action in actions)
+    most = min(_BATCH_IMAGES, downloads // (4 * at_once))
+    batches: list[list[int]] = []
+    batch: list[int] = []
+    for group in groups:
+        if actions[group[0]].op is not Op.DOWNLOAD or most < 2:
+            batches.append(group)
+            continue
+        batch += group
+        if len(batch) >= most or sum(actions[number].size_bytes for number in batch) > _BATCH_BYTES:
+            batches.append(batch)
+            batch = []
+    return [*batches, batch] if batch else batches
+
+
+def _carried_out(site: Site, actions: list[Action]) -> list[Outcome]:
+    """The outcomes of a batch of downloads, or of the actions about one image."""
+    if any(action.op is not Op.DOWNLOAD for action in actions):
+        return _in_turn(site, actions)
+    results = download(site, actions)
+    return [
+        _failed(action, result) if isinstance(result, CallsheetError) else result
+        for action, result in zip(actions, results, strict=True)
+    ]
+
+
+def _failed(action: Action, error: CallsheetError) -> Outcome:
+    return Outcome(action, Problem(action.actor, action.filename, error.code, printable(error.sentence)))
+
+
 def _in_turn(site: Site, actions: list[Action]) -> list[Outcome]:
     """The job of one image. After a failure nothing more is done to it, but that what was put away is put back."""
     outcomes: list[Outcome] = []
@@ -122,8 +156,7 @@ def _in_turn(site: Site, actions: list[Action]) -> list[Outcome]:
         try:
             outcomes.append(perform(site, action))
         except CallsheetError as error:
-            told = Problem(action.actor, action.filename, error.code, printable(error.sentence))
-            outcomes.append(Outcome(action, told))
+            outcomes.append(_failed(action, error))
     return outcomes
 
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from callsheet import etag, files, hashing, local, pictures
 from callsheet.action import Action, Op, Outcome, Version
 from callsheet.errors import (
     BadDigest,
+    CallsheetError,
     ChangingFile,
     DamagedImage,
     LocalError,
@@ -30,7 +30,7 @@ from callsheet.layout import Layout, printable
 from callsheet.meter import Meter
 from callsheet.model import Location, RemoteObject
 from callsheet.remote import Remote
-from callsheet.remote.contract import Reading, Source
+from callsheet.remote.contract import Source
 
 _ATTEMPTS = 3
 """How often an object is fetched if its bytes arrive flipped."""
@@ -84,31 +84,62 @@ def _upload(site: Site, action: Action) -> Outcome:
     return Outcome(action, placed=Version(sent.size_bytes, sent.md5, tag), kept=kept)
 
 
-def _download(site: Site, action: Action) -> Outcome:
-    path, wanted = site.path(action), _version(action.s3)
-    arrived: set[str] = set()
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            return _fetched(site, action, path, wanted, arrived)
-        except BadDigest:
-            if attempt == _ATTEMPTS:
-                raise
-    raise AssertionError("the last attempt returns or raises")
+def download(site: Site, actions: Sequence[Action]) -> list[Outcome | CallsheetError]:
+    """Carry out downloads, each on its own: what all of them brought is hashed at once, which costs a fraction of hashing one by one.
+
+    Returns the outcome of each, or the error that says why it was not done.
+    """
+    results: dict[int, Outcome | CallsheetError] = {}
+    arrived: list[set[str]] = [set() for _ in actions]
+    waiting = list(range(len(actions)))
+    for _ in range(_ATTEMPTS):
+        under_way: dict[int, tuple[Generator[str, str, Outcome], str]] = {}
+        for number in waiting:
+            fetch = _fetch(site, actions[number], arrived[number])
+            try:
+                under_way[number] = fetch, next(fetch)
+            except CallsheetError as error:
+                results[number] = error
+        hashed = hashing.hash_files([path for _, path in under_way.values()])
+        for (number, (fetch, _)), result in zip(under_way.items(), hashed, strict=True):
+            results[number] = _ended(fetch, result)
+        waiting = [number for number in waiting if isinstance(results[number], BadDigest)]
+    return [results[number] for number in range(len(actions))]
 
 
-def _fetched(site: Site, action: Action, path: str, wanted: Version, arrived: set[str]) -> Outcome:
+def _ended(fetch: Generator[str, str, Outcome], hashed: hashing.HashedFile | LocalError) -> Outcome | CallsheetError:
+    """What a fetch comes to, now that what it brought is hashed."""
+    try:
+        if isinstance(hashed, LocalError):
+            fetch.throw(hashed)
+        else:
+            fetch.send(hashed.md5)
+    except StopIteration as end:
+        outcome: Outcome = end.value
+        return outcome
+    except CallsheetError as error:
+        return error
+    raise AssertionError("a fetch asks for one hash")
+
+
+def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str, Outcome]:
     """One attempt: into a new file beside the image's place, checked, and only then into that place.
 
-    `arrived` are the MD5s of attempts before that only another one could confirm.
+    Yields the new file's path, and is sent its MD5. `arrived` are the MD5s of attempts before that only another one could confirm.
     """
+    path, wanted = site.path(action), _version(action.s3)
     reading = site.remote.read(action.location, if_match=str(wanted.etag))
     if reading.described.size_bytes != wanted.size_bytes:
         raise ObjectChanged(f"{action.location} has another size than was seen", hint=_AGAIN)
     kept = None
     try:
         with files.new_file(path, within=site.actor_folder(action)) as file:
-            md5 = _received(site, reading, file)
-            vouched = _vouched(reading.described, wanted, md5, file)
+            for block in reading.blocks:
+                site.meter.pass_on(len(block))
+                file.write(block)
+            file.flush()
+            md5 = yield file.name
+            vouched = _vouched(reading.described, wanted, md5, file.name)
             if vouched is False or (vouched is None and md5 not in arrived):
                 arrived.add(md5)
                 raise BadDigest(f"{action.location} arrived with other bytes than it has", hint="Try again")
@@ -128,25 +159,21 @@ def _fetched(site: Site, action: Action, path: str, wanted: Version, arrived: se
     return Outcome(action, placed=Version(wanted.size_bytes, md5), kept=kept)
 
 
-def _received(site: Site, reading: Reading, file: BinaryIO) -> str:
-    """Writes all blocks; returns their MD5."""
-    digest = hashlib.md5(usedforsecurity=False)
-    for block in reading.blocks:
-        site.meter.pass_on(len(block))
-        digest.update(block)
-        file.write(block)
-    return digest.hexdigest()
+def _download(site: Site, action: Action) -> Outcome:
+    result = download(site, [action])[0]
+    if isinstance(result, CallsheetError):
+        raise result
+    return result
 
 
-def _vouched(described: RemoteObject, wanted: Version, md5: str, file: BinaryIO) -> bool | None:
+def _vouched(described: RemoteObject, wanted: Version, md5: str, path: str) -> bool | None:
     """Whether what arrived has every MD5 that is known of the object; None if it was cut into parts in no usual way, and only
     another reading can tell. Of an object whose ETag tells nothing it is taken to: the look after the run compares."""
     told = {wanted.md5, described.md5, described.etag if described.etag_is_md5 else None} - {None}
     parts = etag.is_multipart(described.etag)
     if told or not parts:
         return not told - {md5}
-    file.flush()
-    return True if _has_multipart_etag(file.name, wanted.size_bytes, described.etag, parts) else None
+    return True if _has_multipart_etag(path, wanted.size_bytes, described.etag, parts) else None
 
 
 def _has_multipart_etag(path: str, size_bytes: int, tag: str, parts: int) -> bool:
@@ -161,13 +188,13 @@ def _evict(site: Site, action: Action) -> Outcome:
         raise BadDigest(f"{action.location} does not hold the same bytes as the file", hint=_AGAIN)
     _take(site, action, held)
     aside = site.trash(action, site.run_id)
-    if not described.etag_is_md5:  # to prove it took its time
-        try:
+    try:
+        if not described.etag_is_md5:  # to prove it took its time
             _check_still(site, action.location, there.etag)
-        except RemoteError:
-            _put_back(site, action)
-            raise
-    files.delete(aside)
+        files.delete(aside)
+    except (RemoteError, LocalError):
+        _put_back(site, action)
+        raise
     files.remove_empty_folders(os.path.dirname(aside), site.trash_dir)
     return Outcome(action)
 
