@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from callsheet.errors import Unreachable
+from callsheet.errors import BadDigest, LocalError, Unreachable
 from callsheet.model import Location, Problem
 
 
@@ -181,9 +181,9 @@ class Step:
 
     @property
     def lost(self) -> bool:
-        """Whether its answer was lost: then it may have been done."""
+        """Whether it failed in a way that may have come after its effect: the sides tell whether it was done."""
         problem = self.outcome.problem if self.outcome else None
-        return problem is not None and problem.code == Unreachable.code
+        return problem is not None and problem.code in (Unreachable.code, BadDigest.code, LocalError.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class PastRun:
 
     @property
     def done(self) -> tuple[Step, ...]:
-        """The steps that were done or may have been: their answer was lost, or the run was killed. One that ended began no others."""
+        """The steps that were done or may have been: they failed late, or the run was killed. One that ended began no others."""
         return tuple(
             step for step in self.steps if step.known or step.lost or (step.outcome is None and self.ended is None)
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from callsheet.action import Curation, Mark, Outcome
+from callsheet.action import Curation, Mark, Op, Outcome
 from callsheet.model import Entry, Manifest, Problem
 from callsheet.run import Run
 from callsheet.survey import survey
@@ -37,12 +37,12 @@ def agree_again(run: Run, outcomes: Sequence[Outcome]) -> None:
 
 
 def remove(run: Run, outcomes: Sequence[Outcome]) -> None:
-    """After an `rm`, the images whose removal was finished say so: they are not missing, they were removed."""
+    """The images whose removal was finished say so: if they are on neither side now, they are not missing."""
     failed = {(o.action.actor, o.action.filename) for o in outcomes if o.problem is not None}
     wanted: dict[str, dict[str, Amendment]] = {}
     for outcome in outcomes:
         actor, filename = outcome.action.actor, outcome.action.filename
-        if (actor, filename) not in failed:
+        if outcome.action.op in (Op.TRASH_LOCAL, Op.TRASH_S3) and (actor, filename) not in failed:
             wanted.setdefault(actor, {})[filename] = partial(_removed, run.id)
     amend(run, wanted)
 

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import BinaryIO
 
@@ -22,6 +22,7 @@ from callsheet import layout
 from callsheet.errors import ChangingFile, LocalError
 from callsheet.local import TEMPORARY, check_inside, failed, open_without_waiting
 
+_ASIDE = ".callsheet_aside-"
 _LOCK_POLL_S = 0.01
 _COPY_BYTES = 1 << 20
 _STALE_S = 3600.0
@@ -34,7 +35,7 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
 
     That it is the new is certain once the folder is flushed, here or by the caller. A symlink at `path` stays one: what it points to is replaced. The old file's permissions are kept.
     """
-    target = os.path.realpath(path) if os.path.islink(path) else path
+    target = os.path.realpath(path) if os.path.islink(path) else os.path.abspath(path)
     folder = os.path.dirname(target)
     temporary = os.path.join(folder, f"{TEMPORARY}{os.urandom(4).hex()}.tmp")
     try:
@@ -43,9 +44,7 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
             try:
                 with contextlib.suppress(FileNotFoundError):
                     os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
-                left = memoryview(data)
-                while left:
-                    left = left[os.write(descriptor, left) :]
+                write_all(descriptor, data)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -89,13 +88,19 @@ def settle(file: BinaryIO, moment_ns: int) -> None:
     os.fsync(file.fileno())
 
 
-def create_durably(path: str, data: bytes) -> int:
-    """Make a new file that holds `data` and survives a crash. Returns a descriptor to write more at its end; the caller closes it."""
+def create_durably(path: str, lines: Iterable[bytes]) -> int:
+    """Make a new file that holds `lines` and survives a crash. Returns a descriptor to write more at its end; the caller closes it."""
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
-            write_all(descriptor, data)
+            waiting = bytearray()
+            for line in lines:
+                waiting += line
+                if len(waiting) > _COPY_BYTES:
+                    write_all(descriptor, waiting)
+                    waiting.clear()
+            write_all(descriptor, waiting)
             os.fsync(descriptor)
             _flush(os.path.dirname(path))
         except BaseException:
@@ -106,11 +111,12 @@ def create_durably(path: str, data: bytes) -> int:
     return descriptor
 
 
-def write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes | bytearray) -> None:
     """Write all of `data`: a single write may take less. Raises `OSError`."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    with memoryview(data) as view:
+        written = 0
+        while written < len(view):
+            written += os.write(descriptor, view[written:])
 
 
 def move(path: str, target: str) -> None:
@@ -125,7 +131,7 @@ def move(path: str, target: str) -> None:
         with contextlib.suppress(FileNotFoundError):  # removed by another thread, for it was empty then
             _flush(os.path.dirname(path))
     except OSError as error:
-        raise failed(f"move to {target}", path, error) from error
+        raise failed("move", f"{path} to {target}", error) from error
 
 
 def delete(path: str) -> None:
@@ -290,7 +296,8 @@ def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) ->
 
     The name is taken away before it is looked at what it names: between a look and a deletion somebody could save there.
     """
-    aside = os.path.join(os.path.dirname(path), f"{TEMPORARY}{secrets.token_hex(4)}.tmp")
+    # No temporary file that a later run may sweep away: what is in it may have been saved a moment ago.
+    aside = os.path.join(os.path.dirname(path), f"{_ASIDE}{secrets.token_hex(4)}")
     try:
         os.rename(path, aside)
     except FileNotFoundError:

@@ -31,7 +31,7 @@ class Recorder:
         """Writes `lines`, durably. `LocalError` if that cannot be done; the file is new."""
         self._path = path
         self.failure: LocalError | None = None
-        self._descriptor = files.create_durably(path, b"".join(map(_line, lines)))
+        self._descriptor = files.create_durably(path, map(_line, lines))
 
     def outcome(self, number: int, outcome: Outcome) -> None:
         """What came of a step. It survives a crash of this process from here on, and one of the machine from `end` on."""
@@ -122,7 +122,7 @@ class Journal:
             if past is None or not past.changed:
                 continue
             if past.undoes:
-                if past.id not in taken and all(step.outcome is not None for step in past.steps):
+                if past.id not in taken and past.ended is not None and all(step.known for step in past.steps):
                     taken.add(past.undoes)
             elif past.id not in taken and past.id not in but:
                 return past

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from callsheet import layout, survey
 from callsheet.action import Curation, Mark, Plan, Verb
-from callsheet.errors import Collision, LossRefused, UnknownActor, UnknownImage, UnknownRun, UsageError
+from callsheet.errors import Collision, LossRefused, PlanError, UnknownActor, UnknownImage, UnknownRun, UsageError
 from callsheet.execute import OnMoved, Stop
 from callsheet.journal import Journal
 from callsheet.layout import Layout
@@ -165,7 +165,7 @@ class Library:
         deleted, if one of `runs` has nothing in the trash.
         """
         now = datetime.now(UTC)
-        going = may_go(self.trash(*runs), self.journal, now - older_than, now)
+        going = may_go(self.trash(*runs), self.journal, now - older_than, now, named=bool(runs))
         return going if dry_run else empty(self.root, self.where, self.remote, going)
 
     def apply(
@@ -293,7 +293,10 @@ class Library:
         try:
             return look(self._run(options))
         except LossRefused:
-            past = self.journal.unfinished()
+            try:
+                past = self.journal.unfinished()
+            except PlanError:  # a journal that makes no sense tells of nothing
+                past = None
             if past is None:
                 raise
             return look(unsurprised(self._run(options), past))

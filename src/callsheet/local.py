@@ -233,6 +233,7 @@ def failed(deed: str, path: str, error: OSError) -> LocalError:
         errno.EROFS: "The file system is read-only: mount it writable, then run again.",
         errno.ENOSPC: "The disk is full: make room, then run again.",
         errno.EDQUOT: "The quota is used up: make room, then run again.",
+        errno.ENOENT: "It is not there any more: sync, then try again.",
         errno.ENOTDIR: _IN_THE_WAY,
         errno.EEXIST: _IN_THE_WAY,
         errno.ENAMETOOLONG: "Give the actor's folder a shorter name.",

@@ -11,7 +11,7 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from callsheet import etag, files, hashing, local, pictures
@@ -24,6 +24,7 @@ from callsheet.errors import (
     LocalError,
     NoSuchObject,
     ObjectChanged,
+    PlanError,
     RemoteError,
 )
 from callsheet.layout import Layout, printable
@@ -65,6 +66,8 @@ class Site:
 def perform(site: Site, action: Action) -> Outcome:
     """Carry out one action. Raises the `CallsheetError` that says why it was not done; then both sides are as they were, or what
     was there is in the trash."""
+    if site.where.trashed_in_s3(action.location):
+        raise PlanError(f"{action.location} is in the trash: no image's place")
     return _HOW[action.op](site, action)
 
 
@@ -129,12 +132,12 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str,
     """
     path, wanted = site.path(action), _version(action.s3)
     reading = site.remote.read(action.location, if_match=str(wanted.etag))
-    if reading.described.size_bytes != wanted.size_bytes:
-        raise ObjectChanged(f"{action.location} has another size than was seen", hint=_AGAIN)
     kept = None
     try:
-        with files.new_file(path, within=site.actor_folder(action)) as file:
-            for block in reading.blocks:
+        with closing(reading.blocks) as blocks, files.new_file(path, within=site.actor_folder(action)) as file:
+            if reading.described.size_bytes != wanted.size_bytes:
+                raise ObjectChanged(f"{action.location} has another size than was seen", hint=_AGAIN)
+            for block in blocks:
                 site.meter.pass_on(len(block))
                 file.write(block)
             file.flush()

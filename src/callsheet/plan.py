@@ -6,7 +6,7 @@ is for the action's own expectations to say. Nothing here decides a status.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from callsheet import layout, reconcile
@@ -78,14 +78,22 @@ def local_may_win(manifest: Manifest, choice: Choice) -> list[str]:
     ]
 
 
-def taken_back(run: PastRun, manifests: Mapping[str, Manifest], where: Layout) -> Iterator[Planned]:
-    """The actions that take a run back, the last of its steps first; steps that were not done need none.
+def taken_back(
+    run: PastRun, manifests: Mapping[str, Manifest], where: Layout, unseen: Container[str] = ()
+) -> Iterator[Planned]:
+    """The actions that take a run back, the last of its steps first; steps that were not done, or were taken back already, need none.
 
-    `manifests` is what was just seen of each actor that the run was about.
+    `manifests` is what was just seen of each actor that the run was about; of those in `unseen`, S3 was not.
     """
     known = {name: {entry.filename: entry for entry in manifest.entries} for name, manifest in manifests.items()}
     for step in reversed(run.done):
         entry = known.get(step.action.actor, {}).get(step.action.filename)
+        if step.action.actor in unseen:
+            yield _unseen(step.action.actor, step.action.filename)
+            continue
+        if not step.action.op.here and entry and entry.s3_url and where.locate(entry.s3_url) != step.action.location:
+            yield _changed_since(step.action, "in S3")
+            continue
         yield from _inverse(step, run.id, _here(entry), _there(entry, step.action.location, where))
 
 
@@ -128,7 +136,7 @@ def _pull(entry: Entry, subject: Subject, _: Choice) -> Iterator[Planned]:
     if entry.status is not Status.S3_ONLY:
         return
     if entry.s3 is None:
-        yield _unseen(entry, subject)
+        yield _unseen(subject.actor, entry.filename)
         return
     yield _action(Op.DOWNLOAD, entry, subject, subject.place(entry), s3=_in_s3(entry), reason="it is only in S3")
 
@@ -137,7 +145,7 @@ def _repair(entry: Entry, subject: Subject, choice: Choice) -> Iterator[Planned]
     if entry.status is not Status.OUT_OF_SYNC:
         return
     if entry.s3 is None:
-        yield _unseen(entry, subject)
+        yield _unseen(subject.actor, entry.filename)
         return
     winner, reason = _winner(entry, subject.damaged.get(entry.filename, ""), choice.prefer)
     if not winner:
@@ -190,7 +198,7 @@ def _evict(entry: Entry, subject: Subject, _: Choice) -> Iterator[Planned]:
 
 def _rm(entry: Entry, subject: Subject, _: Choice) -> Iterator[Planned]:
     if entry.recorded_remote and entry.s3 is None:
-        yield _unseen(entry, subject)
+        yield _unseen(subject.actor, entry.filename)
         return
     location = subject.place(entry)
     if entry.recorded_remote:
@@ -203,8 +211,8 @@ def _inverse(step: Step, run: str, here: Version | None, there: Version | None) 
     """What takes one step back, given what both sides hold now."""
     action, outcome = step.action, step.known
     now = here if action.op.here else there
-    if outcome is None and _same(now, action.replaced):
-        return  # it never happened
+    if _same(now, action.replaced):
+        return  # it never happened, or was taken back already
     placed = (outcome.placed if outcome else None) or action.placed
     torn = outcome is None and now is None and action.op.here  # what it replaces was put away, and nothing in its place
     if not torn and not _same(now, placed):
@@ -275,6 +283,6 @@ def _changed_since(action: Action, side: str) -> Problem:
     return Problem(action.actor, action.filename, "changed_since", message)
 
 
-def _unseen(entry: Entry, subject: Subject) -> Problem:
+def _unseen(actor: str, filename: str) -> Problem:
     message = "its object in S3 was not seen in this run, so it was left as it is; sync, then try again"
-    return Problem(subject.actor, entry.filename, "not_seen", message)
+    return Problem(actor, filename, "not_seen", message)

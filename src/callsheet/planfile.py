@@ -1,4 +1,4 @@
-"""Plans and the journal's lines as JSON, and back; see docs/plan.md for the form.
+"""Plans and the journal's lines as JSON, and back; see docs/moving.md for the form.
 
 Rules of this module: pure. What it reads comes from files that anybody may have edited: whatever is not as it must be is a
 `PlanError` that names the file and the place, and no name in it leads outside an actor's folder.
@@ -22,6 +22,18 @@ VERSION = 1
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _MOST_BYTES = (1 << 63) - 1
 _T = TypeVar("_T")
+
+
+_OPS = {
+    Verb.PUSH: {Op.UPLOAD},
+    Verb.PULL: {Op.DOWNLOAD},
+    Verb.REPAIR: {Op.UPLOAD, Op.DOWNLOAD},
+    Verb.EVICT: {Op.EVICT},
+    Verb.RM: {Op.TRASH_LOCAL, Op.TRASH_S3},
+    Verb.UNDO: {Op.DOWNLOAD, Op.TRASH_LOCAL, Op.TRASH_S3, Op.RESTORE_LOCAL, Op.RESTORE_S3},
+    Verb.RESTORE: {Op.RESTORE_LOCAL, Op.RESTORE_S3},
+}
+"""What each verb's plan may hold."""
 
 
 def plan_as_dict(plan: Plan) -> dict[str, Any]:
@@ -76,7 +88,7 @@ def read_plan(raw: bytes, path: str) -> Plan:
     if document.get("callsheet_plan") != VERSION:
         raise PlanError(f"{path} is no plan of this version of callsheet", hint="Make it anew with --plan-out.")
     actions = _list(document.get("actions"), f"{path}: actions")
-    return Plan(
+    plan = Plan(
         _one_of(Verb, document.get("verb"), f"{path}: verb"),
         tuple(read_action(item, f"{path}: actions[{number}]") for number, item in enumerate(actions)),
         tuple(
@@ -89,6 +101,12 @@ def read_plan(raw: bytes, path: str) -> Plan:
             for number, item in enumerate(_list(document.get("marks", []), f"{path}: marks"))
         ),
     )
+    if plan.verb is Verb.MARK or (plan.marks and plan.verb is not Verb.UNDO):
+        raise PlanError(f"{path}: marks are made by `callsheet mark`, and taken back by an undo")
+    for number, action in enumerate(plan.actions):
+        if action.op not in _OPS[plan.verb]:
+            raise PlanError(f"{path}: actions[{number}]: a {plan.verb.value} does no {action.op.value}")
+    return plan
 
 
 def read_mark(value: Any, place: str) -> Mark:

@@ -117,7 +117,7 @@ class Transfer:
     """What came of a plan. `report` is of the actors as they are now; its problems also name what failed and what was refused.
 
     `run_id` is what `undo` takes; empty if there was nothing to do. `notes` tell of the store's own ways. After an interruption,
-    `outcomes` holds what was done until then.
+    `outcomes` holds what was done until then. `marked` is how many marks were made.
     """
 
     run_id: str
@@ -126,6 +126,7 @@ class Transfer:
     report: Report
     interrupted: bool = False
     notes: tuple[str, ...] = ()
+    marked: int = 0
 
     @property
     def done(self) -> tuple[Outcome, ...]:
@@ -140,6 +141,7 @@ class Transfer:
             "planned": len(self.plan.actions),
             "done": len(self.done),
             "failed": len(self.outcomes) - len(self.done),
+            "marked": self.marked,
             "refused": len(self.plan.refusals),
             "bytes": sum(outcome.action.transferred_bytes for outcome in self.done),
             "outcomes": [{**action_as_dict(o.action), **outcome_as_dict(o)} for o in self.outcomes],

@@ -17,16 +17,15 @@ from callsheet.store import Store
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
     """`offline`: do not look at S3. `verify`: hash every file again. `download`: read an object whose content nothing else
-    tells. `dry_run`: write nothing. `accept_loss`: record even mass disappearance. `removed_here`, `removed_in_s3`: how many
-    images this very run took away, whose disappearance is no surprise."""
+    tells. `dry_run`: write nothing. `accept_loss`: record even mass disappearance. `removed`: what this run, or
+    one that was killed, is known to have taken away (actor, filename, from this disk): that is no surprise."""
 
     offline: bool = False
     verify: bool = False
     download: bool = True
     dry_run: bool = False
     accept_loss: bool = False
-    removed_here: int = 0
-    removed_in_s3: int = 0
+    removed: frozenset[tuple[str, str, bool]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,7 +221,27 @@ def _look(run: Run, task: Task) -> Held:
     )
     sighting = observer.look(before, listing)
     after, losses = _reconciled(run, task.actor, before, sighting)
+    if run.options.removed:
+        losses = _surprising(run, task.actor, before, after, losses)
     return Held(task, before, sighting, after, losses, started_ns)
+
+
+def _surprising(run: Run, actor: Actor, before: Manifest, after: Manifest, losses: Losses) -> Losses:
+    """`losses` without the images that are known to have been removed from the side that they are gone from."""
+    now = {entry.filename: entry for entry in after.entries}
+    here = in_s3 = 0
+    for entry in before.entries:
+        left = now.get(entry.filename)
+        gone_here = entry.recorded_local and not (left and left.recorded_local)
+        gone_in_s3 = entry.recorded_remote and not (left and left.recorded_remote)
+        here += gone_here and (actor.name, entry.filename, True) in run.options.removed
+        in_s3 += gone_in_s3 and (actor.name, entry.filename, False) in run.options.removed
+    return Losses(
+        losses.local_recorded - here,
+        losses.local_gone - here,
+        losses.remote_recorded - in_s3,
+        losses.remote_gone - in_s3,
+    )
 
 
 def _reconciled(run: Run, actor: Actor, manifest: Manifest, sighting: Sighting) -> tuple[Manifest, Losses]:
@@ -280,10 +300,9 @@ def _refuse_mass_loss(run: Run, outcomes: list[Outcome], problems: list[Problem]
     if run.options.accept_loss:
         return
     losses = reduce(add, (outcome.losses for outcome in outcomes), Losses())
-    gone_here, gone_in_s3 = losses.local_gone - run.options.removed_here, losses.remote_gone - run.options.removed_in_s3
     for side, gone, recorded in (
-        (f"from {os.path.join(run.root, run.where.actors_dir)}", gone_here, losses.local_recorded),
-        ("from S3", gone_in_s3, losses.remote_recorded),
+        (f"from {os.path.join(run.root, run.where.actors_dir)}", losses.local_gone, losses.local_recorded),
+        ("from S3", losses.remote_gone, losses.remote_recorded),
     ):
         if gone >= _LOSS_FLOOR and gone * 2 > recorded:
             hint = (

@@ -56,7 +56,8 @@ def propose(
             steps[actor.name] = found
 
     seen = run_sync(run, wanted, executor, on_progress, on_look=look)
-    if unknown := choice.only - met:
+    unknown = choice.only - met
+    if unknown and all(problem.actor for problem in seen.problems):  # else they may be in S3, which was not seen
         raise _unknown(unknown, "`callsheet status ACTOR` tells what is there.")
     return Proposal(_plan(verb, (step for name in sorted(steps) for step in steps[name])), seen)
 
@@ -67,12 +68,16 @@ def propose_undo(run: Run, past: PastRun, executor: Executor, on_progress: OnPro
         return Proposal(_plan(Verb.UNDO, marks_taken_back(past, _recorded(run, past)), past.id), Report("undo", (), ()))
     manifests: dict[str, Manifest] = {}
 
-    def look(actor: Actor, manifest: Manifest, _: bool) -> None:
+    unseen: set[str] = set()
+
+    def look(actor: Actor, manifest: Manifest, listed: bool) -> None:
         manifests[actor.name] = manifest
+        if not listed:
+            unseen.add(actor.name)
 
     actors = frozenset(step.action.actor for step in past.steps)
     seen = run_sync(unsurprised(run, past), (), executor, on_progress, among=actors, on_look=look)
-    return Proposal(_plan(Verb.UNDO, taken_back(past, manifests, run.where), past.id), seen)
+    return Proposal(_plan(Verb.UNDO, taken_back(past, manifests, run.where, unseen), past.id), seen)
 
 
 def propose_restore(
@@ -88,12 +93,21 @@ def propose_restore(
 
 
 def unsurprised(run: Run, past: PastRun) -> Run:
-    """`run`, to which what a past run took away is no loss: one that was killed may not have recorded it."""
+    """`run`, to which what a past run is known to have taken away is no loss: one that was killed may not have recorded it."""
     if past.ended is not None:
         return run
-    removals = [step.action.op for step in past.done if step.action.op.removes]
-    here = sum(op.here for op in removals)
-    return replace(run, options=replace(run.options, removed_here=here, removed_in_s3=len(removals) - here))
+    removals = (step for step in past.steps if step.action.op.removes)
+    return _expecting(run, (step.action for step in removals if step.known or _is_in_trash(run, past.id, step.action)))
+
+
+def _expecting(run: Run, removals: Iterable[Action]) -> Run:
+    gone = frozenset((action.actor, action.filename, action.op.here) for action in removals)
+    return replace(run, options=replace(run.options, removed=gone))
+
+
+def _is_in_trash(run: Run, run_id: str, action: Action) -> bool:
+    path = run.where.trash(run_id, run.where.image(action.actor, action.filename))
+    return action.op.here and os.path.lexists(os.path.join(run.root, path))
 
 
 def carry_out(
@@ -109,14 +123,14 @@ def carry_out(
             site, plan.actions, movers, recorder, at_once=pace.at_once, stop=pace.stop, on_moved=pace.on_moved
         )
         told = make_durable(site, outcomes)
+        unmarked = amend.mark(run, plan.marks) if plan.verb is Verb.UNDO else ()
         recorder.end(datetime.now(UTC))
+    told += [*unmarked]
     told += [outcome.problem for outcome in outcomes if outcome.problem is not None]
     try:
         if plan.verb is Verb.UNDO:
-            told.extend(amend.mark(run, plan.marks))
             amend.agree_again(run, outcomes)
-        if plan.verb is Verb.RM:
-            amend.remove(run, outcomes)
+        amend.remove(run, outcomes)
         report = _looked_again(run, outcomes, lookers, pace.on_progress)
     except CallsheetError as error:  # what was done is done, and must be told
         report = Report(plan.verb.value, (), (Problem("", "", error.code, error.sentence),))
@@ -130,15 +144,14 @@ def carry_out(
         replace(report, verb=plan.verb.value, problems=problems),
         interrupted=len(outcomes) < len(plan.actions),
         notes=remote.notes(),
+        marked=len(plan.marks) - len(unmarked) if plan.verb is Verb.UNDO else 0,
     )
 
 
 def _looked_again(run: Run, outcomes: list[Outcome], executor: Executor, on_progress: OnProgress) -> Report:
-    removals = [outcome.action.op for outcome in outcomes if outcome.problem is None and outcome.action.op.removes]
-    here = sum(op.here for op in removals)
-    options = replace(run.options, removed_here=here, removed_in_s3=len(removals) - here)
+    removals = (outcome.action for outcome in outcomes if outcome.problem is None and outcome.action.op.removes)
     touched = frozenset(outcome.action.actor for outcome in outcomes)
-    again = replace(run, options=options, started=datetime.now(UTC))
+    again = replace(_expecting(run, removals), started=datetime.now(UTC))
     sent = [
         outcome.action
         for outcome in outcomes

@@ -21,12 +21,17 @@ _UNDER_WAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Heap:
-    """What one run has put away. `here` and `in_s3` are (path or key, size in bytes); `verb` is empty if no journal tells it."""
+    """What one run has put away. `here` and `in_s3` are (path or key, size in bytes); `verb` is empty if no journal tells of it."""
 
     run_id: str
     verb: str = ""
     here: tuple[tuple[str, int], ...] = ()
     in_s3: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another tree that shares the bucket put it there: a run of this one's that touched S3 has a journal."""
+        return bool(self.in_s3) and not self.verb
 
     @property
     def size_bytes(self) -> int:
@@ -86,14 +91,18 @@ def look_into(root: str, where: Layout, remote: Remote, journal: Journal) -> Tra
     return Trash(tuple(heaps), tuple(finds.problems))
 
 
-def may_go(trash: Trash, journal: Journal, before: datetime, now: datetime) -> Trash:
+def may_go(trash: Trash, journal: Journal, before: datetime, now: datetime, *, named: bool) -> Trash:
     """The part of the trash that may be emptied: of the runs that started before `before`.
 
-    A run that may still be going on keeps its trash.
+    A run that may still be going on keeps its trash; so does one of another tree on the same bucket, unless it was `named`.
     """
     heaps, problems = [], list(trash.problems)
     for heap in trash.heaps:
-        started, ended = _times(journal, heap.run_id, now)
+        if heap.elsewhere and not named:
+            message = "no journal here tells of this run: it is another tree's; it goes only if you name it"
+            problems.append(Problem("", heap.run_id, "not_ours", message))
+            continue
+        started, ended = _times(journal, heap.run_id, now, elsewhere=heap.elsewhere)
         if ended is None and now - started < _UNDER_WAY:
             message = "this run has not ended, so its trash stays for a day"
             problems.append(Problem("", heap.run_id, "under_way", message))
@@ -125,14 +134,17 @@ def _empty_in_s3(where: Layout, remote: Remote, run_id: str) -> None:
 def _verb(journal: Journal, run_id: str) -> str:
     try:
         return journal.read(run_id).verb
-    except CallsheetError:
+    except UnknownRun:
         return ""
+    except CallsheetError:
+        return "unknown"
 
 
-def _times(journal: Journal, run_id: str, now: datetime) -> tuple[datetime, datetime | None]:
+def _times(journal: Journal, run_id: str, now: datetime, *, elsewhere: bool) -> tuple[datetime, datetime | None]:
     """When a run started and ended, if it is known to have.
 
-    One that no journal tells of is a sync's, and names the time that it started; so does one whose journal makes no sense.
+    One that no journal tells of is a sync's, or another tree's, and names the time that it started; so does one whose journal
+    makes no sense.
     """
     try:
         past = journal.read(run_id)
@@ -141,5 +153,5 @@ def _times(journal: Journal, run_id: str, now: datetime) -> tuple[datetime, date
             started = datetime.strptime(f"{run_id[:15]}+0000", "%Y%m%dT%H%M%S%z")
         except ValueError:
             return now, None
-        return started, started if isinstance(error, UnknownRun) else None
+        return started, started if isinstance(error, UnknownRun) and not elsewhere else None
     return past.started, past.ended

@@ -268,8 +268,11 @@ def test_the_trash_of_a_run_whose_journal_makes_no_sense_is_taken_for_one_that_g
     assert not told.heaps
     witness.nothing_lost()
     path.unlink()
-    assert not library.empty_trash().problems
-    assert tree.trash() == []
+    told = library.empty_trash()
+    assert [(problem.filename, problem.code) for problem in told.problems] == [(result.run_id, "not_ours")]
+    told = library.empty_trash([result.run_id])
+    assert [problem.code for problem in told.problems] == ["under_way"]
+    witness.nothing_lost()
 
 
 def test_emptying_what_cannot_be_deleted_is_told_and_goes_on(tree: Tree) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -251,10 +252,12 @@ def test_twins_on_a_disk_that_folds_case_do_not_overwrite_one_another(
     def folding(source: str, target: str, *, follow_symlinks: bool = True) -> None:
         """A name is taken if it is there in any letter case."""
         folder, name = os.path.split(target)
-        if name.lower() in map(str.lower, os.listdir(folder)):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        real(source, target, follow_symlinks=follow_symlinks)
+        with one_at_a_time:
+            if name.lower() in map(str.lower, os.listdir(folder)):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            real(source, target, follow_symlinks=follow_symlinks)
 
+    one_at_a_time = threading.Lock()
     monkeypatch.setattr(os, "link", folding)
     library: Library = tree.library()
     result = library.apply(library.plan("pull"))

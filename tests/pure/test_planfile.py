@@ -58,14 +58,29 @@ actions = st.sampled_from(list(Op)).flatmap(_of_op)
 problems = st.builds(Problem, st.text(max_size=9), st.text(max_size=9), st.text(max_size=9), st.text(max_size=20))
 curations = st.builds(Curation, st.none() | st.booleans(), st.none() | st.text(max_size=20))
 marks = st.builds(Mark, names, images, curations, curations)
-plans = st.builds(
-    Plan,
-    st.sampled_from(list(Verb)),
-    st.lists(actions, max_size=4).map(tuple),
-    st.lists(problems, max_size=2).map(tuple),
-    st.just("") | runs,
-    st.lists(marks, max_size=2).map(tuple),
-)
+OPS = {
+    Verb.PUSH: [Op.UPLOAD],
+    Verb.PULL: [Op.DOWNLOAD],
+    Verb.REPAIR: [Op.UPLOAD, Op.DOWNLOAD],
+    Verb.EVICT: [Op.EVICT],
+    Verb.RM: [Op.TRASH_LOCAL, Op.TRASH_S3],
+    Verb.UNDO: [Op.DOWNLOAD, Op.TRASH_LOCAL, Op.TRASH_S3, Op.RESTORE_LOCAL, Op.RESTORE_S3],
+    Verb.RESTORE: [Op.RESTORE_LOCAL, Op.RESTORE_S3],
+}
+
+
+def _of_verb(verb: Verb) -> st.SearchStrategy[Plan]:
+    return st.builds(
+        Plan,
+        st.just(verb),
+        st.lists(st.sampled_from(OPS[verb]).flatmap(_of_op), max_size=4).map(tuple),
+        st.lists(problems, max_size=2).map(tuple),
+        st.just("") | runs,
+        st.lists(marks, max_size=2 if verb is Verb.UNDO else 0).map(tuple),
+    )
+
+
+plans = st.sampled_from(list(OPS)).flatmap(_of_verb)
 moments = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45))]))
 
 
@@ -108,6 +123,22 @@ def _read_or_refused(reader: Callable[[bytes, str], _T], raw: bytes) -> _T | str
 @given(plan=plans)
 def test_a_plan_comes_back_from_its_file_as_it_was(plan: Plan) -> None:
     assert planfile.read_plan(dump_json(planfile.plan_as_dict(plan)), FILE) == plan
+
+
+@pytest.mark.parametrize("verb", OPS)
+@pytest.mark.parametrize("op", Op)
+def test_a_plan_holds_only_what_its_verb_does(verb: Verb, op: Op) -> None:
+    version = Version(3, MD5, MD5)
+    action = Action(op, "0000_x", "a.png", SENT.location, version, version, Trashed(RUN, version))
+    read = _read_or_refused(planfile.read_plan, dump_json(planfile.plan_as_dict(Plan(verb, (action,)))))
+    assert isinstance(read, Plan) is (op in OPS[verb])
+
+
+@pytest.mark.parametrize("verb", [verb for verb in Verb if verb is not Verb.UNDO])
+def test_only_an_undo_takes_marks_back(verb: Verb) -> None:
+    mark = Mark("0000_x", "a.png", Curation(None, None), Curation(True, None))
+    read = _read_or_refused(planfile.read_plan, dump_json(planfile.plan_as_dict(Plan(verb, (), marks=(mark,)))))
+    assert isinstance(read, str)
 
 
 @given(past=past_runs)
@@ -174,7 +205,7 @@ def test_any_bytes_are_a_plan_error(raw: bytes) -> None:
 DOCUMENT = planfile.plan_as_dict(
     Plan(
         Verb.UNDO,
-        (SENT, REPLACED, RESTORED),
+        (replace(SENT, op=Op.TRASH_LOCAL), REPLACED, RESTORED),
         (Problem("0000_x", "b.png", "conflict", "both sides changed"),),
         RUN,
         (Mark("0000_x", "a.png", Curation(None, None), Curation(True, "a face")),),
@@ -257,8 +288,8 @@ def test_no_run_leads_out_of_the_trash(run: Any) -> None:
 @pytest.mark.parametrize(
     ("number", "lacking", "names_op"),
     [
-        (0, "local", "upload"),
-        (0, ("local", "md5"), "upload"),
+        (0, "local", "trash_local"),
+        (0, ("local", "md5"), "trash_local"),
         (1, "s3", "download"),
         (1, ("s3", "etag"), "download"),
         (1, ("local", "md5"), "download"),

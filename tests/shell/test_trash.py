@@ -245,7 +245,7 @@ def test_whoever_is_asked_sees_what_would_be_deleted(here: Here, stage: Stage) -
     assert (no.code, here.everything()) == (130, before)
     assert run in no.screen
     assert "same_1.png" in no.screen
-    assert "Nothing was done." in no.screen
+    assert "No image was touched." in no.screen
     assert on_terminal(stage, "trash", "empty", answer="y\n").code == 0
     assert runs(here) == []
 

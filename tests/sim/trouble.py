@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,7 +109,7 @@ class Troubled:
     def read(self, location: Location, *, if_match: str) -> Reading:
         reading = self._through(f"read {location}", lambda: self._remote.read(location, if_match=if_match))
 
-        def blocks() -> Iterator[bytes]:
+        def blocks() -> Generator[bytes]:
             for block in reading.blocks:
                 yield self._through(f"a block of {location}", lambda block=block: block)  # type: ignore[misc]
 

@@ -241,7 +241,7 @@ def confirm(lines: Iterable[str], danger: str) -> None:
         raise UsageError(f"{danger}, and nobody is there to be asked", hint="Look with --dry-run, then give --yes.")
     click.echo("\n".join(lines), err=True)
     if not click.confirm("Go on?", err=True):
-        click.echo("Nothing was done.", err=True)
+        click.echo("No image was touched.", err=True)
         raise click.exceptions.Exit(_INTERRUPTED)
 
 

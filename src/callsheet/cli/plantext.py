@@ -41,7 +41,7 @@ def write_plan(plan: Plan, problems: Iterable[Problem], written_to: str) -> None
     click.echo("\n".join(plan_lines(plan, note=" (DRY RUN: nothing was moved)")))
     if not plan.actions and not plan.marks:
         click.echo(_nothing(plan.verb, told))
-    if written_to:
+    if written_to and plan.actions:
         click.echo(f"📝 Plan written. Carry it out: callsheet apply {printable(written_to)}")
     write_problems(told)
 
@@ -53,7 +53,7 @@ def plan_lines(plan: Plan, *, most: int | None = None, note: str = "") -> Iterab
     total = sum(action.transferred_bytes for action in plan.actions)
     freed = sum(action.size_bytes for action in plan.actions if action.op is Op.EVICT)
     amount = f", {size(total)} to transfer" if total else f", {size(freed)} to be freed here" if freed else ""
-    yield f"{_TITLES[plan.verb]}: {count(len(images), 'image')}{amount}{note}"
+    yield f"{_title(plan)}: {count(len(images), 'image')}{amount}{note}"
     yield _RULE
     shown = plan.actions if most is None else plan.actions[:most]
     width = max((len(_name(action)) for action in shown), default=0)
@@ -79,12 +79,12 @@ def write_transfer(result: Transfer) -> None:
 
 
 def _transfer_lines(result: Transfer) -> Iterable[str]:
-    yield _TITLES[result.plan.verb]
+    yield _title(result.plan)
     yield _RULE
     if not result.plan.actions and not result.plan.marks:
         yield _nothing(result.plan.verb, result.report.problems)
-    if result.plan.marks:
-        yield f"✅ {count(len(result.plan.marks), 'mark')} taken back"
+    if result.marked:
+        yield f"✅ {count(result.marked, 'mark')} taken back"
     done = Counter(outcome.action.op for outcome in result.done)
     for op, number in done.items():
         amount = sum(outcome.action.size_bytes for outcome in result.done if outcome.action.op is op)
@@ -105,15 +105,19 @@ def _transfer_lines(result: Transfer) -> Iterable[str]:
     )
     if result.report.actors:
         yield f"📸 Now: {', '.join(f'{number:,} {state}' for number, state in states if number) or 'no images'}"
-    if result.run_id:
+    if result.done or result.marked:
         yield f"↩️  Take it back: callsheet undo {result.run_id}"
+
+
+def _title(plan: Plan) -> str:
+    return f"{_TITLES[plan.verb]} of {plan.undoes}" if plan.undoes else _TITLES[plan.verb]
 
 
 def _nothing(verb: Verb, problems: Iterable[Problem]) -> str:
     """Where S3 was not seen, that there is nothing to do is not known."""
     if any(not problem.actor for problem in problems):
         return "⚠️  Nothing was planned, for S3 was not seen, or not all of it"
-    return f"✅ Nothing to {verb.value}"
+    return f"✅ Nothing to {'remove' if verb is Verb.RM else verb.value}"
 
 
 def write_trash(trash: Trash) -> None:
@@ -151,7 +155,9 @@ def _total(trash: Trash) -> str:
 def _heap_line(heap: Heap) -> str:
     parts = ((len(heap.here), "here"), (len(heap.in_s3), "in S3"))
     where = ", ".join(f"{count(number, 'file')} {place}" for number, place in parts if number)
-    return f"{heap.run_id}  {heap.verb or 'sync':<7}  {where}, {size(heap.size_bytes)}"
+    return (
+        f"{heap.run_id}  {heap.verb or ('foreign' if heap.elsewhere else 'sync'):<7}  {where}, {size(heap.size_bytes)}"
+    )
 
 
 def size(size_bytes: int) -> str:

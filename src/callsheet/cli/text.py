@@ -7,11 +7,13 @@ from collections.abc import Iterable
 
 import click
 
+from callsheet.errors import RemoteError
 from callsheet.layout import printable
 from callsheet.model import Change, Counts, Problem
 from callsheet.report import ActorReport, Drift, Report
 
 _RULE = "=" * 80
+_OF_S3 = frozenset({RemoteError.code, *(kind.code for kind in RemoteError.__subclasses__())})
 
 
 def write(report: Report) -> None:
@@ -28,7 +30,9 @@ def write_problems(problems: Iterable[Problem]) -> None:
         return
     click.echo(click.style(f"\n⚠️  {count(len(told), 'problem')}", fg="yellow"), err=True)
     for problem in told:
-        place = "/".join(part for part in (problem.actor, problem.filename) if part) or "S3"
+        place = "/".join(part for part in (problem.actor, problem.filename) if part) or (
+            "S3" if problem.code in _OF_S3 else "callsheet"
+        )
         click.echo(f"  {place}: {problem.message}", err=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -83,12 +84,12 @@ def empty_trash(
     """
     from callsheet.cli import plantext
 
-    age = timedelta(days=older_than)
-    if not dry_run and not yes:
-        going = library.empty_trash(runs, older_than=age, dry_run=True)
-        if going.heaps:
-            confirm(plantext.trash_lines(going), "trash empty deletes files for good")
-    result = library.empty_trash(runs, older_than=age, dry_run=dry_run)
+    result = library.empty_trash(runs, older_than=timedelta(days=older_than), dry_run=True)
+    if result.heaps and not dry_run:
+        if not yes:
+            confirm(plantext.trash_lines(result), "trash empty deletes files for good")
+        emptied = library.empty_trash([heap.run_id for heap in result.heaps])  # what was shown, and nothing else
+        result = replace(emptied, problems=(*result.problems, *emptied.problems))
     if as_json:
         print_json(result.as_dict())
     else:

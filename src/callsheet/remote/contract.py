@@ -7,7 +7,7 @@ use from many threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import BinaryIO, Final, Protocol
@@ -43,7 +43,7 @@ class Reading:
     """
 
     described: RemoteObject
-    blocks: Iterator[bytes]
+    blocks: Generator[bytes]
 
 
 class Remote(Protocol):

@@ -81,10 +81,11 @@ class _Copying:
         on_target = {} if refused else self._heeded.headers(self._replaces)
         try:
             self._copy({**on_source, **on_target})
-        except (ObjectChanged, NoSuchObject):
+        except (ObjectChanged, NoSuchObject) as refusal:
             self._check_source()
             if self.expected() is None:
-                self._copy({})
+                # 409: somebody is writing there at this moment. Else the store compares in a way of its own.
+                self._copy({**on_source, **on_target} if refusal.status == 409 else {})
         except RemoteError as error:
             if error.status != 501 or not on_target:
                 raise
