@@ -66,9 +66,13 @@ class Site:
 def perform(site: Site, action: Action) -> Outcome:
     """Carry out one action. Raises the `CallsheetError` that says why it was not done; then both sides are as they were, or what
     was there is in the trash."""
+    _check_place(site, action)
+    return _HOW[action.op](site, action)
+
+
+def _check_place(site: Site, action: Action) -> None:
     if site.where.trashed_in_s3(action.location):
         raise PlanError(f"{action.location} is in the trash: no image's place")
-    return _HOW[action.op](site, action)
 
 
 def _upload(site: Site, action: Action) -> Outcome:
@@ -130,6 +134,7 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str,
 
     Yields the new file's path, and is sent its MD5. `arrived` are the MD5s of attempts before that only another one could confirm.
     """
+    _check_place(site, action)
     path, wanted = site.path(action), _version(action.s3)
     reading = site.remote.read(action.location, if_match=str(wanted.etag))
     kept = None

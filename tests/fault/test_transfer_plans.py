@@ -6,6 +6,7 @@ import copy
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +271,19 @@ def test_what_a_plan_is_wrong_about_is_named_and_the_rest_is_done(repairs: tuple
     assert len(result.done) == len(IMAGES) - 1
     witness.nothing_lost()
     finishes(tree, "repair from S3", witness)
+
+
+@pytest.mark.parametrize("verb", ["push", "pull", "evict"])
+def test_nothing_in_the_trash_is_taken_for_an_images_place(tree: Tree, verb: str) -> None:
+    if verb != "pull":
+        tree.image(ANNA, BAD, NEW)
+    if verb != "push":
+        tree.object(ANNA, BAD, NEW)
+    library = tree.library()
+    plan = library.plan(verb).plan
+    trashed = tree.where.s3_trash("20261122T000000.000Z-0000", tree.where.location(ANNA, BAD))
+    tree.object(ANNA, BAD, NEW, at=trashed)
+    result = library.apply(replace(plan, actions=(replace(plan.actions[0], location=trashed),)))
+    assert [problem.code for problem in result.report.problems] == ["plan"]
+    assert result.done == ()
+    assert place(tree).exists() is (verb != "pull")
