@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import shutil
 import stat
 import time
@@ -37,7 +36,7 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
     """
     target = os.path.realpath(path) if os.path.islink(path) else os.path.abspath(path)
     folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f"{TEMPORARY}{os.urandom(4).hex()}.tmp")
+    temporary = _temporary_in(folder)
     try:
         descriptor = _open_in_folder(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
@@ -66,7 +65,7 @@ def new_file(target: str, *, within: str) -> Iterator[BinaryIO]:
     `LocalError` then, and if the target's folder is, by a symlink, not inside the folder `within`. Missing folders are made.
     """
     folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f"{TEMPORARY}{secrets.token_hex(4)}.tmp")
+    temporary = _temporary_in(folder)
     check_inside(folder, within)
     try:
         with _created(temporary) as file:
@@ -91,8 +90,7 @@ def settle(file: BinaryIO, moment_ns: int) -> None:
 def create_durably(path: str, lines: Iterable[bytes]) -> int:
     """Make a new file that holds `lines` and survives a crash. Returns a descriptor to write more at its end; the caller closes it."""
     try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        descriptor = _open_in_folder(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
         try:
             waiting = bytearray()
             for line in lines:
@@ -219,6 +217,10 @@ def locked(path: str, timeout_s: float) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _temporary_in(folder: str) -> str:
+    return os.path.join(folder, f"{TEMPORARY}{os.urandom(4).hex()}.tmp")
+
+
 def _created(path: str) -> BinaryIO:
     """A new file, open for writing, its folder made; again, if another thread finds that empty and removes it."""
     for attempt in range(1, _ATTEMPTS + 1):
@@ -264,8 +266,8 @@ def _moved(path: str, target: str) -> None:
             return
 
 
-def _rename_exclusively(path: str, target: str) -> None:
-    """Rename, but never over something: a link first, and where the file system has none, a look."""
+def _linked(path: str, target: str) -> bool:
+    """Give a file a second name, if nothing has that. False where there are no links: then it was renamed, after a look."""
     try:
         os.link(path, target, follow_symlinks=False)
     except OSError as error:
@@ -274,19 +276,19 @@ def _rename_exclusively(path: str, target: str) -> None:
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
         os.rename(path, target)
-    else:
+        return False
+    return True
+
+
+def _rename_exclusively(path: str, target: str) -> None:
+    """Rename, but never over something."""
+    if _linked(path, target):
         _give_up(path, target)
 
 
 def _publish(temporary: str, target: str) -> None:
     """Give a file that nobody else knows its name, if nothing has that."""
-    try:
-        os.link(temporary, target, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        _rename_exclusively(temporary, target)
-    else:
+    if _linked(temporary, target):
         with contextlib.suppress(OSError):  # it has its name; the other does no harm, and is swept some day
             os.unlink(temporary)
 
@@ -297,7 +299,7 @@ def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) ->
     The name is taken away before it is looked at what it names: between a look and a deletion somebody could save there.
     """
     # No temporary file that a later run may sweep away: what is in it may have been saved a moment ago.
-    aside = os.path.join(os.path.dirname(path), f"{_ASIDE}{secrets.token_hex(4)}")
+    aside = os.path.join(os.path.dirname(path), f"{_ASIDE}{os.urandom(4).hex()}")
     try:
         os.rename(path, aside)
     except FileNotFoundError:
@@ -313,7 +315,7 @@ def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) ->
         except FileExistsError:  # saved once more, over what was taken away here
             os.unlink(aside)
         raise ChangingFile(f"{layout.printable(path)} changed while it was moved", hint="Sync, then try again.")
-    with contextlib.suppress(OSError):  # it has been moved: a name that nobody sees does no harm, and is swept some day
+    with contextlib.suppress(OSError):  # it has been moved: a hidden second name does no harm
         os.unlink(aside)
 
 

@@ -165,7 +165,7 @@ class Library:
         deleted, if one of `runs` has nothing in the trash.
         """
         now = datetime.now(UTC)
-        going = may_go(self.trash(*runs), self.journal, now - older_than, now, named=bool(runs))
+        going = may_go(self.trash(*runs), now - older_than, now, named=bool(runs))
         return going if dry_run else empty(self.root, self.where, self.remote, going)
 
     def apply(

@@ -85,7 +85,7 @@ def taken_back(
 
     `manifests` is what was just seen of each actor that the run was about; of those in `unseen`, S3 was not.
     """
-    known = {name: {entry.filename: entry for entry in manifest.entries} for name, manifest in manifests.items()}
+    known = _by_name(manifests)
     for step in reversed(run.done):
         entry = known.get(step.action.actor, {}).get(step.action.filename)
         if step.action.actor in unseen:
@@ -99,7 +99,7 @@ def taken_back(
 
 def marks_taken_back(run: PastRun, manifests: Mapping[str, Manifest]) -> Iterator[Mark | Problem]:
     """The marks that take a run's marks back, the last first."""
-    known = {name: {entry.filename: entry for entry in manifest.entries} for name, manifest in manifests.items()}
+    known = _by_name(manifests)
     for mark in reversed(run.marks):
         entry = known.get(mark.actor, {}).get(mark.filename)
         if entry is None or Curation(entry.good, entry.prompt) != mark.after:
@@ -233,6 +233,11 @@ def _inverse(step: Step, run: str, here: Version | None, there: Version | None) 
     yield Action(
         op, action.actor, action.filename, action.location, trashed=trashed, base=action.base, reason=reason, **sides
     )
+
+
+def _by_name(manifests: Mapping[str, Manifest]) -> dict[str, dict[str, Entry]]:
+    """Each actor's entries by filename."""
+    return {name: {entry.filename: entry for entry in manifest.entries} for name, manifest in manifests.items()}
 
 
 def _same(now: Version | None, then: Version | None) -> bool:

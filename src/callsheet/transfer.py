@@ -67,7 +67,6 @@ def propose_undo(run: Run, past: PastRun, executor: Executor, on_progress: OnPro
     if past.marks:
         return Proposal(_plan(Verb.UNDO, marks_taken_back(past, _recorded(run, past)), past.id), Report("undo", (), ()))
     manifests: dict[str, Manifest] = {}
-
     unseen: set[str] = set()
 
     def look(actor: Actor, manifest: Manifest, listed: bool) -> None:
@@ -123,10 +122,9 @@ def carry_out(
             site, plan.actions, movers, recorder, at_once=pace.at_once, stop=pace.stop, on_moved=pace.on_moved
         )
         told = make_durable(site, outcomes)
-        unmarked = amend.mark(run, plan.marks) if plan.verb is Verb.UNDO else ()
+        unmarked = amend.mark(run, plan.marks)
         recorder.end(datetime.now(UTC))
-    told += [*unmarked]
-    told += [outcome.problem for outcome in outcomes if outcome.problem is not None]
+    told += [*unmarked, *(outcome.problem for outcome in outcomes if outcome.problem is not None)]
     try:
         if plan.verb is Verb.UNDO:
             amend.agree_again(run, outcomes)
@@ -144,7 +142,7 @@ def carry_out(
         replace(report, verb=plan.verb.value, problems=problems),
         interrupted=len(outcomes) < len(plan.actions),
         notes=remote.notes(),
-        marked=len(plan.marks) - len(unmarked) if plan.verb is Verb.UNDO else 0,
+        marked=len(plan.marks) - len(unmarked),
     )
 
 

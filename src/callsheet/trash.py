@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,12 +21,17 @@ _UNDER_WAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Heap:
-    """What one run has put away. `here` and `in_s3` are (path or key, size in bytes); `verb` is empty if no journal tells of it."""
+    """What one run has put away. `here` and `in_s3` are (path or key, size in bytes); `verb` is empty if no journal tells of it.
+
+    `started` and `ended` are None where nothing tells them.
+    """
 
     run_id: str
     verb: str = ""
     here: tuple[tuple[str, int], ...] = ()
     in_s3: tuple[tuple[str, int], ...] = ()
+    started: datetime | None = None
+    ended: datetime | None = None
 
     @property
     def elsewhere(self) -> bool:
@@ -57,10 +62,7 @@ class Trash:
         return {
             "runs": [heap.as_dict() for heap in self.heaps],
             "bytes": sum(heap.size_bytes for heap in self.heaps),
-            "problems": [
-                {"actor": told.actor, "filename": told.filename, "code": told.code, "message": told.message}
-                for told in self.problems
-            ],
+            "problems": [asdict(told) for told in self.problems],
         }
 
 
@@ -85,13 +87,13 @@ def look_into(root: str, where: Layout, remote: Remote, journal: Journal) -> Tra
     except RemoteError as error:
         finds.problems.append(replace(not_seen(where.bucket, error), message=error.sentence))
     heaps = (
-        Heap(run_id, _verb(journal, run_id), tuple(finds.here.get(run_id, ())), tuple(finds.in_s3.get(run_id, ())))
+        _heap(journal, run_id, tuple(finds.here.get(run_id, ())), tuple(finds.in_s3.get(run_id, ())))
         for run_id in sorted({*finds.here, *finds.in_s3})
     )
     return Trash(tuple(heaps), tuple(finds.problems))
 
 
-def may_go(trash: Trash, journal: Journal, before: datetime, now: datetime, *, named: bool) -> Trash:
+def may_go(trash: Trash, before: datetime, now: datetime, *, named: bool) -> Trash:
     """The part of the trash that may be emptied: of the runs that started before `before`.
 
     A run that may still be going on keeps its trash; so does one of another tree on the same bucket, unless it was `named`.
@@ -102,8 +104,8 @@ def may_go(trash: Trash, journal: Journal, before: datetime, now: datetime, *, n
             message = "no journal here tells of this run: it is another tree's; it goes only if you name it"
             problems.append(Problem("", heap.run_id, "not_ours", message))
             continue
-        started, ended = _times(journal, heap.run_id, now, elsewhere=heap.elsewhere)
-        if ended is None and now - started < _UNDER_WAY:
+        started = heap.started or now
+        if heap.ended is None and now - started < _UNDER_WAY:
             message = "this run has not ended, so its trash stays for a day"
             problems.append(Problem("", heap.run_id, "under_way", message))
         elif started < before:
@@ -131,27 +133,23 @@ def _empty_in_s3(where: Layout, remote: Remote, run_id: str) -> None:
         remote.delete(item.location, if_match=item.etag)
 
 
-def _verb(journal: Journal, run_id: str) -> str:
-    try:
-        return journal.read(run_id).verb
-    except UnknownRun:
-        return ""
-    except CallsheetError:
-        return "unknown"
+def _heap(journal: Journal, run_id: str, here: tuple[tuple[str, int], ...], in_s3: tuple[tuple[str, int], ...]) -> Heap:
+    """One run's, with what its journal tells. One that no journal tells of names the time that it started.
 
-
-def _times(journal: Journal, run_id: str, now: datetime, *, elsewhere: bool) -> tuple[datetime, datetime | None]:
-    """When a run started and ended, if it is known to have.
-
-    One that no journal tells of is a sync's, or another tree's, and names the time that it started; so does one whose journal
-    makes no sense.
+    Without a journal, what is only here is a sync's, which was over at once; of all else it is not known whether it ended.
     """
     try:
         past = journal.read(run_id)
-    except CallsheetError as error:
-        try:
-            started = datetime.strptime(f"{run_id[:15]}+0000", "%Y%m%dT%H%M%S%z")
-        except ValueError:
-            return now, None
-        return started, started if isinstance(error, UnknownRun) and not elsewhere else None
-    return past.started, past.ended
+    except UnknownRun:
+        started = _named_time(run_id)
+        return Heap(run_id, "", here, in_s3, started, None if in_s3 else started)
+    except CallsheetError:
+        return Heap(run_id, "unknown", here, in_s3, _named_time(run_id))
+    return Heap(run_id, past.verb, here, in_s3, past.started, past.ended)
+
+
+def _named_time(run_id: str) -> datetime | None:
+    try:
+        return datetime.strptime(f"{run_id[:15]}+0000", "%Y%m%dT%H%M%S%z")
+    except ValueError:
+        return None

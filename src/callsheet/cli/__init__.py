@@ -11,13 +11,12 @@ import sys
 import click
 
 from callsheet.cli.commands import callsheet
+from callsheet.cli.options import INTERRUPTED
 from callsheet.cli.text import write_problems
 from callsheet.errors import CallsheetError, LossRefused, UsageError
 from callsheet.layout import printable
 
 __all__ = ["callsheet", "main"]
-
-_INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -37,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("callsheet: interrupted; what was finished is recorded, the next run goes on from there", err=True)
         sys.stdout.flush()
-        os._exit(_INTERRUPTED)  # threads that wait for a slow network would keep us here; every write is atomic
+        os._exit(INTERRUPTED)  # threads that wait for a slow network would keep us here; every write is atomic
     except BrokenPipeError:  # the reader of our output has gone: `callsheet status | head`
         sys.stdout = None
         sys.exit(0)

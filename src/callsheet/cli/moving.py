@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from callsheet.cli.options import (
+    INTERRUPTED,
     actors_argument,
     bwlimit_option,
     dry_run_option,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from callsheet.report import Proposal
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_INTERRUPTED = 130
 
 _actor_option = click.option(
     "--actor", "more_actors", metavar="ACTOR", multiple=True, help="The same as ACTOR; may be given several times."
@@ -231,7 +231,7 @@ def carry_out(
     else:
         plantext.write_transfer(result)
     if result.interrupted:
-        return _INTERRUPTED
+        return INTERRUPTED
     return 1 if result.report.problems else 0
 
 
@@ -242,7 +242,7 @@ def confirm(lines: Iterable[str], danger: str) -> None:
     click.echo("\n".join(lines), err=True)
     if not click.confirm("Go on?", err=True):
         click.echo("No image was touched.", err=True)
-        raise click.exceptions.Exit(_INTERRUPTED)
+        raise click.exceptions.Exit(INTERRUPTED)
 
 
 def tell_plan(proposal: Proposal, *, as_json: bool, written_to: str = "") -> int:

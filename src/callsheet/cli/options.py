@@ -12,6 +12,9 @@ import click
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+INTERRUPTED = 130
+"""The exit code of a command that was stopped, or told no."""
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 dry_run_option = click.option("-n", "--dry-run", is_flag=True, help="Write nothing; tell what would change.")
 actors_argument = click.argument("actors", metavar="[ACTOR]...", nargs=-1)
