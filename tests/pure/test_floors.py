@@ -21,7 +21,7 @@ FLOORS = [
         "run", "listing", "survey", "observe", "migrate", "sync", "status",
         "perform", "execute", "amend", "transfer", "trash", "library",
     },
-    {"settings", "cli", "demo", "__init__", "__main__"},
+    {"settings", "web", "cli", "demo", "__init__", "__main__"},
 ]  # fmt: skip
 # Within a floor, a module may import those before it.
 WITHIN = {
@@ -52,7 +52,8 @@ WITHIN = {
     "transfer": {"run", "survey", "sync", "perform", "execute", "amend"},
     "trash": {"listing"},
     "library": {"run", "survey", "sync", "status", "execute", "transfer", "trash"},
-    "cli": {"settings", "demo", "__init__"},
+    "web": {"__init__"},
+    "cli": {"settings", "web", "demo", "__init__"},
     "demo": {"settings"},
     "__init__": {"settings", "library"},
     "__main__": {"cli"},

@@ -1,0 +1,135 @@
+"""The routes of actors and their training data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from callsheet.action import Curation
+from callsheet.errors import UnknownImage
+from callsheet.layout import printable
+from callsheet.library import Glance
+from callsheet.model import Entry
+from callsheet.web import schema, views
+from callsheet.web.answers import ApiError, errors, has_tag, json_response, tagged, unchanged
+from callsheet.web.service import Service
+from callsheet.web.views import Sights
+
+router = APIRouter(tags=["actors"])
+
+
+def the_service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+TheService = Annotated[Service, Depends(the_service)]
+
+
+@router.get("/api/actors", response_model=schema.ActorList, responses=errors(422))
+def list_actors(
+    request: Request,
+    service: TheService,
+    q: Annotated[str, Query(max_length=255)] = "",
+    status: Annotated[list[schema.FilterName], Query()] = [],  # noqa: B006  FastAPI copies it
+    sort: schema.SortName = "name",
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+    per_page: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> Response:
+    """Actors with their counts: searched, filtered, sorted, a page at a time."""
+    index = service.index
+    index.refresh()
+    found = index.page(q=q, statuses=status, sort=sort, page=page, per_page=per_page)
+    totals, indexing = index.totals, index.indexing
+    document = {
+        "actors": [service.row(row) for row in found.rows],
+        "page": page,
+        "per_page": per_page,
+        "total": found.total,
+        "totals": {
+            "actors": totals.actors,
+            "total": totals.counts.total,
+            **asdict(totals.counts),
+            "problems": totals.problems,
+        },
+        "problems": views.problems(index.problems),
+        "indexing": indexing and {"done": indexing[0], "total": indexing[1]},
+    }
+    return tagged(request, orjson.dumps(document))
+
+
+@router.get("/api/actors/{actor}/training-data", response_model=schema.TrainingData, responses=errors(404, 409))
+def training_data(request: Request, service: TheService, actor: str) -> Response:
+    """All images of an actor's manifest, and what lies on disk beside them. Answered from the manifest and one look at the folder."""
+    return tagged(request, service.training_data(actor))
+
+
+@router.patch("/api/actors/{actor}/training-data", response_model=schema.Curated, responses=errors(404, 409, 422))
+def curate_images(service: TheService, actor: str, body: schema.Curations) -> Response:
+    """Set marks and prompts of several images, all at once."""
+    changes = {name: Curation(change.good, change.prompt) for name, change in body.images.items()}
+    run, images = _curated(service, actor, changes, None)
+    return json_response({"run": run, "images": images})
+
+
+@router.get("/api/actors/{actor}/training-data/{filename}", response_model=schema.OneImage, responses=errors(404, 409))
+def one_image(request: Request, service: TheService, actor: str, filename: str) -> Response:
+    """One image, with its entry as the manifest has it."""
+    glance = service.library.glance(actor)
+    index, entry = _find(glance, filename)
+    document = {**_image(service, glance, index, entry), "raw": dict(entry.source)}
+    tag = document["etag"]
+    return unchanged(request, tag) or json_response(document, headers={"ETag": tag, "Cache-Control": "no-cache"})
+
+
+@router.patch(
+    "/api/actors/{actor}/training-data/{filename}",
+    response_model=schema.CuratedImage,
+    responses=errors(404, 409, 412, 422),
+)
+def curate_image(
+    service: TheService,
+    actor: str,
+    filename: str,
+    body: schema.Curation,
+    if_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Set an image's mark or prompt; with `If-Match`, only if nobody has changed it since."""
+
+    def check(entry: Entry) -> None:
+        if if_match is not None and not has_tag(if_match, views.entry_tag(entry)):
+            hint = "Read it again, then decide anew."
+            raise ApiError(412, "changed", f"{printable(filename)} has changed since it was read", hint=hint)
+
+    run, images = _curated(service, actor, {filename: Curation(body.good, body.prompt)}, check)
+    return json_response({**images[0], "run": run}, headers={"ETag": images[0]["etag"]})
+
+
+def _curated(
+    service: Service, actor: str, changes: Mapping[str, Curation], check: Callable[[Entry], None] | None
+) -> tuple[str, list[dict[str, Any]]]:
+    """The run's id, and the images as they are then."""
+    library = service.library
+    done = library.curate(actor, changes, check=check)
+    service.index.refresh()
+    glance = library.glance(actor)
+    names = {entry.filename for entry in done.entries}
+    places = [(index, entry) for index, entry in enumerate(glance.manifest.entries) if entry.filename in names]
+    return done.run_id, [_image(service, glance, index, entry) for index, entry in places]
+
+
+def _find(glance: Glance, filename: str) -> tuple[int, Entry]:
+    found = views.find(glance.manifest, filename)
+    if found is None:
+        hint = "A sync records new images."
+        raise UnknownImage(f"{glance.actor.name} has no image {printable(filename)}", hint=hint)
+    return found
+
+
+def _image(service: Service, glance: Glance, index: int, entry: Entry) -> dict[str, Any]:
+    size = service.sizes.get(entry.md5_hash or "")
+    return views.image(entry, index, glance.actor.name, Sights.of(glance), service.library.where, size)
