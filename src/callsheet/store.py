@@ -58,13 +58,20 @@ class Store:
         return None if raw is None else codec.decode(raw, self._where.manifest(stem))
 
     def update(
-        self, actor: Actor, change: Callable[[Manifest], Manifest], now: datetime, *, ready: Ready | None = None
+        self,
+        actor: Actor,
+        change: Callable[[Manifest], Manifest],
+        now: datetime,
+        *,
+        ready: Ready | None = None,
+        before_save: Callable[[], None] = lambda: None,
     ) -> tuple[Manifest, bool]:
         """Apply `change` to the manifest as it is on disk at this moment, and save it if that changed anything.
 
         Returns the manifest and whether it was written; it is whole at any instant, and survives a crash from `flush` on.
         `change` gets an empty manifest if there is none; it may run long after the caller last looked, and must do no I/O.
-        `ready` is a manifest that it may come to, with its document.
+        `ready` is a manifest that it may come to, with its document. `before_save` is called, still under the lock, when all that
+        is left to do is to write; if it raises, nothing is written.
         """
         with files.locked(os.path.join(self._root, self._where.lock(actor.stem)), _LOCK_TIMEOUT_S):
             changed = change(self.load(actor.stem) or Manifest(None))
@@ -75,6 +82,7 @@ class Store:
             saved = codec.decode(data, self._where.manifest(actor.stem))
             if saved.source != document:
                 raise ManifestError(f"{self._where.manifest(actor.stem)} would not read back as it was written")
+            before_save()
             files.write_atomically(self.path(actor.stem), data, flush_folder=False)
             return saved, True
 

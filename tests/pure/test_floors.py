@@ -51,7 +51,7 @@ WITHIN = {
     "amend": {"run", "survey"},
     "transfer": {"run", "survey", "sync", "perform", "execute", "amend"},
     "trash": {"listing"},
-    "library": {"run", "survey", "sync", "status", "execute", "transfer", "trash"},
+    "library": {"run", "survey", "sync", "status", "execute", "amend", "transfer", "trash"},
     "cli": {"settings", "demo", "__init__"},
     "demo": {"settings"},
     "__init__": {"settings", "library"},
