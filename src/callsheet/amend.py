@@ -18,7 +18,7 @@ from callsheet.layout import printable
 from callsheet.model import Actor, Entry, Manifest, Problem
 from callsheet.report import Curated
 from callsheet.run import Run
-from callsheet.survey import claim, survey
+from callsheet.survey import claim
 
 Amendment = Callable[[Entry], Entry]
 Check = Callable[[Entry], None]
@@ -29,7 +29,7 @@ def amend(run: Run, wanted: Mapping[str, Mapping[str, Amendment]]) -> None:
     """Apply `wanted[actor][filename]` to the entries that are there, missing ones included."""
     if not wanted:
         return
-    for actor in survey(run.root, run.where, run.store).among(wanted).actors:
+    for actor in run.surveyor.survey().among(wanted).actors:
         run.store.update(actor, partial(_amended, wanted[actor.name]), run.started)
     run.store.flush()
 

@@ -52,6 +52,7 @@ class Library:
         self._workers = workers
         self._transfers = transfers
         self._store = Store(root, where)
+        self._surveyor = survey.Surveyor(root, where, self._store)
 
     def sync(
         self,
@@ -78,7 +79,7 @@ class Library:
 
     def status(self, actors: Sequence[str] = ()) -> Report:
         """What the manifests say and what has changed on disk since: no network, no hashing, nothing written."""
-        return run_status(self.root, self.where, self._store, tuple(actors))
+        return run_status(self.root, self.where, self._store, self._surveyor.survey().matching(actors))
 
     def plan(
         self,
@@ -262,7 +263,7 @@ class Library:
         return next(iter(self.remote.list(self.where.bucket, self.where.key_prefix(name))), None) is not None
 
     def _actor(self, wanted: str) -> Actor:
-        found = survey.survey(self.root, self.where, self._store).matching((wanted,))
+        found = self._surveyor.survey().matching((wanted,))
         if not found.actors:
             told = found.problems[0]
             raise Collision(f"{told.actor}: {told.message}")
@@ -284,7 +285,9 @@ class Library:
     def _run(self, options: SyncOptions) -> Run:
         now = datetime.now(UTC)
         remote = None if options.offline else Breaker(self.remote)
-        return Run(new_run_id(now), self.root, self.where, self._store, remote, self.remote.url, options, now)
+        return Run(
+            new_run_id(now), self.root, self.where, self._store, self._surveyor, remote, self.remote.url, options, now
+        )
 
     @contextmanager
     def _pool(self, executor: Executor | None, workers: int = 0) -> Iterator[Executor]:

@@ -33,24 +33,25 @@ class Store:
     def path(self, stem: str) -> str:
         return os.path.join(self._root, self._where.manifest(stem))
 
-    def stems(self) -> list[str]:
-        """What comes before `_manifest.json` in the names of all manifests, sorted. Other JSON files are not manifests.
+    @property
+    def folder(self) -> str:
+        return os.path.join(self._root, self._where.manifests_dir)
+
+    def stems(self) -> frozenset[str]:
+        """What comes before `_manifest.json` in the names of all manifests. Other JSON files are not manifests.
 
         `TreeError` if the folder cannot be read.
         """
-        folder = os.path.join(self._root, self._where.manifests_dir)
         try:
-            names = os.listdir(folder)
+            names = os.listdir(self.folder)
         except FileNotFoundError:
-            return []
+            return frozenset()
         except OSError as error:
             hint = "Make it a readable folder, then run again."
-            raise TreeError(f"The manifests folder {folder} cannot be read: {error.strerror}", hint=hint) from error
-        return sorted(
-            name.removesuffix(MANIFEST_SUFFIX)
-            for name in names
-            if name.endswith(MANIFEST_SUFFIX) and not name.startswith((".", "_"))
-        )
+            message = f"The manifests folder {self.folder} cannot be read: {error.strerror}"
+            raise TreeError(message, hint=hint) from error
+        ours = [name for name in names if name.endswith(MANIFEST_SUFFIX) and name[0] not in "._"]
+        return frozenset([name.removesuffix(MANIFEST_SUFFIX) for name in ours])
 
     def load(self, stem: str) -> Manifest | None:
         """The manifest, None if there is none. `ManifestError` or `LocalError` if there is one that cannot be used."""
@@ -88,7 +89,7 @@ class Store:
 
     def flush(self) -> None:
         """Make every update so far durable: what a crash may still take back until then is a rename."""
-        files.flush_folder(os.path.join(self._root, self._where.manifests_dir))
+        files.flush_folder(self.folder)
 
     def settled_ns(self, stem: str) -> int:
         """A time (ns since the epoch) after which every recorded hash of the manifest was taken or confirmed; 0: never."""
@@ -104,4 +105,4 @@ class Store:
 
     def sweep(self, now: datetime) -> None:
         """Remove what killed writers left behind."""
-        files.sweep_temporaries(os.path.join(self._root, self._where.manifests_dir), now)
+        files.sweep_temporaries(self.folder, now)
