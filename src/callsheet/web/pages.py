@@ -1,0 +1,142 @@
+"""The pages: the list of actors, and an actor's Training Data tab. What they show comes from the API; they come with what is seen first.
+
+Nothing of a page is written inline, neither script nor style: its policy lets in what `/static` serves, and no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import Any, Self
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from callsheet.errors import CallsheetError
+from callsheet.layout import printable
+from callsheet.web import views
+from callsheet.web.actors import TheService
+from callsheet.web.answers import ApiError
+
+router = APIRouter(include_in_schema=False)
+
+_FIRST_CARDS = 60
+_STATIC = os.path.join(os.path.dirname(__file__), "static")
+_KINDS = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml; charset=utf-8",
+}
+
+WORDS = {
+    "statuses": {
+        "synced": {"sign": "=", "word": "Synced", "meaning": "On this disk and in S3, the same bytes"},
+        "local_only": {"sign": "↑", "word": "Local-only", "meaning": "On this disk, not in S3"},
+        "s3_only": {"sign": "↓", "word": "S3-only", "meaning": "In S3, not on this disk"},
+        "out_of_sync": {"sign": "≠", "word": "Out-of-sync", "meaning": "On this disk and in S3, but different"},
+        "missing": {"sign": "∅", "word": "Missing", "meaning": "Recorded once, now on neither side"},
+        "orphaned": {"sign": "+", "word": "Orphaned", "meaning": "On this disk, not in the manifest"},
+        "problem": {"sign": "!", "word": "Problems", "meaning": "Something has to be looked at"},
+        "unknown": {"sign": "?", "word": "Unknown", "meaning": "Not looked at yet"},
+    },
+    "evidence": {
+        "content": "the bytes of both sides were read",
+        "md5": "the MD5 that is kept with the object",
+        "etag": "the object's ETag is the MD5 of the file",
+        "multipart_etag": "the object's ETag was computed from the file",
+        "listed": "seen where it lies",
+        "recorded": "as recorded, not checked",
+    },
+    "changes": {
+        "local": "It changed on this disk",
+        "s3": "It changed in S3",
+        "both": "It changed on both sides",
+        "unknown": "It is not known which side changed",
+    },
+}
+"""What the page calls things, for its templates and its scripts alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFiles:
+    """The page's scripts and styles, in memory. `version` is another whenever one of them is."""
+
+    files: dict[str, bytes]
+    version: str
+
+    @classmethod
+    def load(cls) -> Self:
+        files = {}
+        for name in sorted(os.listdir(_STATIC)):
+            with open(os.path.join(_STATIC, name), "rb") as file:
+                files[name] = file.read()
+        digest = hashlib.blake2b(digest_size=6)
+        for name, body in files.items():
+            digest.update(f"{name}\0{len(body)}\0".encode() + body)
+        return cls(files, digest.hexdigest())
+
+
+_static = StaticFiles.load()
+
+
+def _icon(name: str) -> Markup:
+    return Markup('<svg class="icon" aria-hidden="true"><use href="#i-{}"/></svg>').format(name)
+
+
+_environment = Environment(
+    loader=PackageLoader("callsheet.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.globals.update(icon=_icon, words=WORDS, static=f"/static/{_static.version}")
+_environment.globals["parts"] = _environment.get_template("parts.html").module
+
+
+def _render(template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    body = _environment.get_template(template).render(values)
+    return HTMLResponse(body, status, {"Cache-Control": "no-cache"})
+
+
+def _failed(error: CallsheetError) -> HTMLResponse:
+    """A page that says what the API would."""
+    status, code = (error.status, error.name) if isinstance(error, ApiError) else (error.http_status, error.code)
+    return _render("error.html", status, code=code, message=printable(str(error)), hint=error.hint)
+
+
+@router.get("/")
+def actors_page() -> Response:
+    """The list of all actors."""
+    return _render("actors.html")
+
+
+@router.get("/actors/{actor}")
+def training_page(request: Request, service: TheService, actor: str) -> Response:
+    """An actor's Training Data tab, with its first images."""
+    try:
+        document = orjson.loads(service.training_data(actor))
+    except CallsheetError as error:
+        return _failed(error)
+    name = document["actor_name"]
+    if name != actor:
+        return RedirectResponse(str(request.url.replace(path=f"/actors/{views.quote(name, safe='')}")))
+    service.index.refresh()
+    before, after = service.index.neighbours(name)
+    return _render(
+        "training.html", actor=document, first=document["training_images"][:_FIRST_CARDS], before=before, after=after
+    )
+
+
+@router.get("/static/{version}/{name}")
+def static_file(version: str, name: str) -> Response:
+    """One of the page's own files; its URL names its version, so it may be kept for ever."""
+    body = _static.files.get(name)
+    if body is None:
+        raise ApiError(404, "not_found", f"There is no file {printable(name)}")
+    kept = "public, max-age=31536000, immutable" if version == _static.version else "no-cache"
+    return Response(body, 200, {"Cache-Control": kept}, _KINDS[os.path.splitext(name)[1]])

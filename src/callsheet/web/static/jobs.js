@@ -1,0 +1,154 @@
+// Jobs of this page: the plan first, then progress with a cancel, then what came of it, with an undo.
+
+import { ask, cancelJob, postJob } from "./api.js";
+import { bytes, clone, icon, make, number, plural, say } from "./format.js";
+import { fail, tray } from "./notices.js";
+import { confirmPlan, verbWords } from "./plan.js";
+
+const ENDED = new Set(["done", "cancelled", "failed", "interrupted"]);
+const ASK_EVERY_MS = 1000;
+const SHOWN = 500;
+
+export class Jobs extends EventTarget {
+  /** Tells `ended` with the job in `detail`. `undo` is where runs that can be taken back are put. */
+  constructor(live, undo) {
+    super();
+    this.undo = undo;
+    this.waiting = new Map();
+    live.addEventListener("job", ({ detail }) => this.waiting.get(detail.id)?.(detail));
+  }
+
+  /** Plans `request`, shows the plan, and carries it out if that is wanted. Gives the ended job, or null. */
+  async propose(request) {
+    const [, , doing] = verbWords(request.verb);
+    const card = this.card(request.verb === "sync" ? "Looking at both sides" : `Planning: ${doing}`);
+    let planned;
+    try {
+      planned = await this.follow(await postJob({ ...request, dry_run: true }), card);
+    } catch (error) {
+      fail(error);
+      return null;
+    } finally {
+      card.remove();
+    }
+    if (planned.state === "failed") fail(told(planned));
+    if (planned.state !== "done" || !(await confirmPlan(planned))) return null;
+    return this.run({ plan_of: planned.id }, request.verb);
+  }
+
+  /** Carries out `request` at once. */
+  async run(request, verb = request.verb) {
+    const [, done, doing] = verbWords(verb);
+    const card = this.card(doing);
+    try {
+      const job = await this.follow(await postJob(request), card);
+      this.conclude(job, card, done, verb);
+      return job;
+    } catch (error) {
+      card.remove();
+      fail(error);
+      return null;
+    }
+  }
+
+  card(title) {
+    const card = clone("t-job");
+    say(card.querySelector(".title"), title);
+    card.querySelector("progress").setAttribute("aria-label", title);
+    card.querySelector(".shut").hidden = true;
+    tray().append(card);
+    return card;
+  }
+
+  /** Waits for a job's end and shows how it goes on. */
+  async follow(job, card) {
+    const path = `/api/jobs/${encodeURIComponent(job.id)}`;
+    const button = card.querySelector(".act");
+    say(button, "Cancel");
+    button.onclick = () => {
+      button.disabled = true;
+      cancelJob(job.id).catch((error) => error.code !== "job_ended" && fail(error));
+    };
+    for (;;) {
+      if (ENDED.has(job.state)) {
+        const whole = (await ask("GET", path)).document;
+        this.waiting.delete(job.id);
+        return whole;
+      }
+      progress(card, job);
+      const event = await this.next(job.id);
+      job = event ?? (await ask("GET", path)).document;
+    }
+  }
+
+  /** The next event of a job; null if none came for a while. */
+  next(id) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(null), ASK_EVERY_MS);
+      this.waiting.set(id, (job) => {
+        clearTimeout(timer);
+        resolve(job);
+      });
+    });
+  }
+
+  conclude(job, card, done, verb) {
+    if (job.run && verb !== "undo") this.undo.add(job.run, done);
+    const failed = job.outcomes.filter((outcome) => outcome.outcome === "failed");
+    const count = job.outcomes.length - failed.length;
+    const parts = [verb === "sync" || verb === "verify" ? synced(job) : `${done} ${plural(count, "image")}`];
+    if (failed.length) parts.push(`${number(failed.length)} failed`);
+    say(card.querySelector(".title"), job.state === "done" ? parts.join(", ") : `${job.state === "cancelled" ? "Cancelled" : told(job).message}: ${parts.join(", ")}`);
+    say(card.querySelector(".told"), job.error?.hint ?? "");
+    card.classList.toggle("bad", failed.length > 0 || job.state === "failed");
+    card.querySelector("progress").hidden = true;
+    const button = card.querySelector(".act");
+    button.hidden = !job.run;
+    button.disabled = false;
+    button.replaceChildren(icon("undo"), "Undo");
+    button.onclick = () => {
+      card.remove();
+      this.undo.take(job.run);
+    };
+    const shut = card.querySelector(".shut");
+    shut.hidden = false;
+    shut.addEventListener("click", () => card.remove());
+    outcomes(card.querySelector(".outcomes"), job, failed.length > 0);
+    if (!failed.length && job.state === "done") setTimeout(() => card.matches(":hover, :focus-within, :has([open])") || card.remove(), 12000);
+    this.dispatchEvent(new CustomEvent("ended", { detail: job }));
+  }
+}
+
+const told = (job) => job.error ?? { message: `The job is ${job.state}`, hint: "" };
+
+function synced(job) {
+  const { summary } = job;
+  return summary ? `Looked at ${plural(summary.actors ?? 0, "actor")}, ${plural(summary.images ?? 0, "image")}` : "Looked at both sides";
+}
+
+function progress(card, job) {
+  const bar = card.querySelector("progress");
+  const { moved, looked } = job;
+  const moving = job.phase === "moving" && moved?.actions_total;
+  const total = moving ? moved.bytes_total || moved.actions_total : looked?.actors_total;
+  const part = moving ? (moved.bytes_total ? moved.bytes_done : moved.actions_done) : looked?.actors_done;
+  if (total) bar.value = part / total;
+  else bar.removeAttribute("value");
+  let text = job.state === "queued" ? "waiting for another job" : "";
+  if (moving) text = `${number(moved.actions_done)} of ${number(moved.actions_total)}, ${bytes(moved.bytes_done)} of ${bytes(moved.bytes_total)}`;
+  else if (total && job.state === "running") text = `${number(part)} of ${plural(total, "actor")}`;
+  say(card.querySelector(".told"), text);
+}
+
+function outcomes(details, job, open) {
+  const problems = job.problems.filter((problem) => !job.outcomes.some((outcome) => outcome.filename === problem.filename && outcome.code === problem.code));
+  const lines = [
+    ...job.outcomes.map((outcome) => [outcome.outcome === "done", outcome.filename, outcome.message ?? ""]),
+    ...problems.map((problem) => [false, problem.filename || problem.actor, problem.message]),
+  ].sort((one, other) => one[0] - other[0]);
+  details.hidden = !lines.length;
+  details.open = open;
+  say(details.querySelector("summary"), problems.length && !job.outcomes.length ? plural(problems.length, "problem") : "What came of each image");
+  details.querySelector("ul").replaceChildren(...lines.slice(0, SHOWN).map(([done, name, message]) =>
+    make("li", {}, make("b", { "aria-label": done ? "done" : "failed" }, done ? "✓" : "✗"), make("span", {}, name, message ? make("span", { class: "why" }, message) : null))));
+}

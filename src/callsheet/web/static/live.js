@@ -1,0 +1,68 @@
+// The server's events. A lost connection is told, and mended.
+
+import { byId, say } from "./format.js";
+
+const TRY_EVERY_MS = 2000;
+const TOLD_AFTER_MS = 1500;
+
+export class Live extends EventTarget {
+  /** Events: `actor` and `job` with `detail`, and `reload` when everything is to be loaded anew. */
+  constructor() {
+    super();
+    this.state("connecting", "Connecting");
+    this.connect();
+    addEventListener("pagehide", () => this.source?.close());
+    addEventListener("pageshow", (event) => event.persisted && this.connect());
+    addEventListener("offline", () => this.lose());
+    document.addEventListener("visibilitychange", () => {
+      if (!document.hidden && !this.watching) this.dispatchEvent(new Event("reload"));
+    });
+  }
+
+  connect() {
+    this.source?.close();
+    const source = new EventSource("/api/events");
+    this.source = source;
+    source.addEventListener("hello", (event) => this.greet(JSON.parse(event.data)));
+    source.addEventListener("reset", () => this.dispatchEvent(new Event("reload")));
+    for (const kind of ["actor", "job"]) {
+      source.addEventListener(kind, (event) => this.dispatchEvent(new CustomEvent(kind, { detail: JSON.parse(event.data) })));
+    }
+    source.addEventListener("error", () => this.lose());
+  }
+
+  greet({ watching }) {
+    const again = this.lostAt !== undefined || this.met;
+    this.met = true;
+    this.watching = watching;
+    this.lostAt = undefined;
+    clearTimeout(this.timer);
+    byId("lost").hidden = true;
+    this.state("on", watching ? "Live" : "Connected");
+    byId("live").title = watching ? "Changes are shown as they happen" : "Changes on disk are seen when something asks: the server does not watch";
+    if (again) this.dispatchEvent(new Event("reload"));
+  }
+
+  /** The browser tries again by itself, but not after every failure; so the server is asked, too. */
+  lose() {
+    this.lostAt ??= Date.now();
+    this.state("off", "Connection lost");
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.mend(), TOLD_AFTER_MS);
+  }
+
+  async mend() {
+    if (this.lostAt === undefined) return;
+    byId("lost").hidden = false;
+    say(byId("lost"), "The connection to the server is lost. What is shown may be old; it is tried again.");
+    const answer = await fetch("/healthz", { cache: "no-store" }).catch(() => null);
+    if (this.lostAt === undefined) return;
+    if (answer?.ok && this.source.readyState === EventSource.CLOSED) this.connect();
+    this.timer = setTimeout(() => this.mend(), TRY_EVERY_MS);
+  }
+
+  state(state, words) {
+    byId("live").dataset.state = state;
+    say(byId("live").querySelector(".words"), words);
+  }
+}

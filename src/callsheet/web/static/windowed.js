@@ -1,0 +1,119 @@
+// A long list through a window: only what is in view, and a little beyond, is in the document.
+// The container is a CSS grid whose rows all have one height; what is left out is padding above and below.
+
+const BEYOND = 3;
+
+export class Windowed {
+  /**
+   * `make()` gives an empty element, `fill(element, item, index)` shows an item in it and must cope with being called again.
+   * `onRange(from, to)` tells which items are shown.
+   */
+  constructor(container, { make, fill, onRange = () => {} }) {
+    this.container = container;
+    this.make = make;
+    this.fill = fill;
+    this.onRange = onRange;
+    this.nodes = new Map(Array.from(container.children, (node) => [node.dataset.key, node]));
+    this.list = { length: 0, at: () => undefined, key: String };
+    this.from = this.to = 0;
+    this.planned = false;
+    const plan = () => this.plan();
+    addEventListener("scroll", plan, { passive: true });
+    new ResizeObserver(plan).observe(container);
+    addEventListener("resize", plan);
+  }
+
+  /** Shows `list`: its `length`, `at(index)` (undefined for what is not loaded yet) and `key(index)`. */
+  show(list) {
+    this.list = list;
+    this.render(true);
+  }
+
+  plan() {
+    if (this.planned) return;
+    this.planned = true;
+    requestAnimationFrame(() => {
+      this.planned = false;
+      this.render(false);
+    });
+  }
+
+  node(key) {
+    return this.nodes.get(key);
+  }
+
+  /** Columns, and the height of a row with its gap. */
+  measure() {
+    const style = getComputedStyle(this.container);
+    const columns = style.gridTemplateColumns.split(" ").length;
+    const sample = this.container.querySelector(":scope > :not(.kept)");
+    const gap = Number.parseFloat(style.rowGap) || 0;
+    return { columns, gap, row: sample ? sample.getBoundingClientRect().height + gap : 0 };
+  }
+
+  render(anew) {
+    const { length } = this.list;
+    if (length && !this.container.querySelector(":scope > :not(.kept)")) this.place(0, 1); // something to measure
+    const { columns, gap, row } = length ? this.measure() : { columns: 1, gap: 0, row: 0 };
+    if (length && !row) return; // not laid out: hidden
+    this.columns = columns;
+    const rows = Math.ceil(length / columns);
+    const above = row ? -this.container.getBoundingClientRect().top / row : 0;
+    const first = Math.min(Math.max(0, Math.floor(above) - BEYOND), Math.max(0, rows - 1));
+    const last = Math.max(first, Math.min(rows, Math.ceil(above + (row ? innerHeight / row : 0)) + BEYOND));
+    const from = first * columns;
+    const to = Math.min(length, last * columns);
+    const style = this.container.style;
+    style.setProperty("--before", `${first * row}px`);
+    style.setProperty("--after", `${Math.max(0, (rows - last) * row - (rows > last ? 0 : gap))}px`);
+    if (!anew && from === this.from && to === this.to) return;
+    this.place(from, to, anew);
+    this.onRange(from, to);
+  }
+
+  place(from, to, anew = true) {
+    [this.from, this.to] = [from, to];
+    const shown = new Map();
+    for (let index = from; index < to; index += 1) {
+      const key = this.list.key(index);
+      const known = this.nodes.get(key);
+      const node = known ?? this.make();
+      if (!known || anew) {
+        node.dataset.key = key;
+        this.fill(node, this.list.at(index), index);
+      } else if (this.list.at(index) === undefined) {
+        this.fill(node, undefined, index);
+      }
+      shown.set(key, node);
+    }
+    for (const [key, node] of this.nodes) {
+      if (shown.has(key)) node.classList.remove("kept");
+      else if (node.contains(document.activeElement) && this.list.length) shown.set(key, node).get(key).classList.add("kept"); // keeps the focus
+      else node.remove();
+    }
+    let cursor = this.container.firstElementChild;
+    for (const node of shown.values()) {
+      if (node === cursor) cursor = cursor.nextElementSibling;
+      else this.container.insertBefore(node, cursor);
+    }
+    this.nodes = shown;
+  }
+
+  /** Fills the cards that are shown anew. */
+  refresh() {
+    for (let index = this.from; index < this.to; index += 1) {
+      const node = this.nodes.get(this.list.key(index));
+      if (node) this.fill(node, this.list.at(index), index);
+    }
+  }
+
+  /** Scrolls as far as needed for an item to be in view below `top` pixels, and gives its element. */
+  reveal(index, top = 110, bottom = 90) {
+    const { row } = this.measure();
+    const start = this.container.getBoundingClientRect().top + Math.floor(index / this.columns) * row;
+    if (start < top) scrollBy(0, start - top);
+    else if (start + row > innerHeight - bottom) scrollBy(0, start + row - innerHeight + bottom);
+    this.render(false);
+    return this.nodes.get(this.list.key(index));
+  }
+}
