@@ -74,11 +74,6 @@ class Journal:
         steps = ({"n": number, "action": planfile.action_as_dict(a)} for number, a in enumerate(plan.actions))
         return Recorder(self._path(run), (opening, *marks, *steps))
 
-    def add(self, run: str, plan: Plan, moment: datetime) -> None:
-        """Write down a run that is over: one of marks, which happen all at once."""
-        with self.begin(run, plan, moment) as recorder:
-            recorder.end(moment)
-
     def runs(self) -> list[str]:
         """The ids of all runs, the oldest first."""
         names = local.names_in(os.path.join(self._root, self._where.journal_dir))

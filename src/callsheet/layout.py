@@ -264,8 +264,13 @@ def answers_to(actor: Actor, wanted: str) -> bool:
     """Whether `wanted` (`0`, `0000` or the full name) means this actor."""
     if wanted in (actor.name, actor.id):
         return True
-    digits = wanted.isascii() and wanted.isdigit() and actor.id.isdigit()
-    return digits and wanted.lstrip("0") == actor.id.lstrip("0")
+    number = number_of(wanted)
+    return number is not None and number == number_of(actor.id)
+
+
+def number_of(text: str) -> str | None:
+    """What `0` and `0000` have in common: the number without leading zeros; None for a text that is no number."""
+    return text.lstrip("0") if text.isascii() and text.isdigit() else None
 
 
 def _location(bucket: str, key: str) -> Location | None:

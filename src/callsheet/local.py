@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 from callsheet import layout
 from callsheet.errors import LocalError, TreeError
@@ -43,6 +44,16 @@ class Fault:
     message: str
 
 
+class Stamp(NamedTuple):
+    """A state of a file or folder. Two equal ones are one state, if that was not changed in the instant in which it was looked at."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
     """A folder's images. Absence follows only from a `complete` scan; the names of `unknown` are there but unusable.
@@ -62,11 +73,14 @@ class Scan:
         return any(name.startswith(TEMPORARY) for name in self.others)
 
 
-def actor_folders(path: str) -> list[str]:
-    """The names of the folders in `path`, hidden ones left out. `TreeError` if it cannot be read."""
+def actor_folders(path: str) -> tuple[tuple[str, ...], bool]:
+    """The names of the folders in `path`, sorted, hidden ones left out, and whether symlinks are among the names: whether one of those
+    is a folder can change without a trace in `path`. `TreeError` if it cannot be read."""
     try:
         with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
+            names = tuple(sorted(entry.name for entry in shown if _is_folder(entry)))
+            return names, any(entry.is_symlink() for entry in shown)
     except FileNotFoundError as error:
         hint = "Run from the project's root, or name it: callsheet --root DIR; is the disk mounted?"
         raise TreeError(f"The actors folder {path} is not there", hint=hint) from error
@@ -119,6 +133,15 @@ def read_bytes(path: str, *, within: str = "") -> bytes | None:
         raise _no_file(path) from error
     except OSError as error:
         raise failed("read", path, error) from error
+
+
+def stamp(path: str) -> Stamp | None:
+    """What tells whether a file, or a folder's names, have changed; None if it is not there, or cannot be looked at."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def mtime_ns(path: str) -> int | None:

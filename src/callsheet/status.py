@@ -13,9 +13,8 @@ from callsheet.report import ActorReport, Drift, Report, distinct
 from callsheet.store import Store
 
 
-def run_status(root: str, where: Layout, store: Store, wanted: tuple[str, ...]) -> Report:
-    """A row for each actor, its `drift` set."""
-    seen = survey.survey(root, where, store).matching(wanted)
+def run_status(root: str, where: Layout, store: Store, seen: survey.Survey) -> Report:
+    """A row for each actor of a survey, its `drift` set."""
     rows: list[ActorReport] = []
     problems = list(seen.problems)
     for actor in seen.actors:
