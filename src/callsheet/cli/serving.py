@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Listen there; beyond loopback, with a token only.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Listen there; beyond loopback, with a token only."
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8410, show_default=True, help="Listen there; 0 is any free one."
 )

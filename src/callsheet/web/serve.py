@@ -128,7 +128,8 @@ def _token(given: str, address: str) -> str:
     if len(given) < MIN_TOKEN_LENGTH or not (given.isascii() and given.isprintable()) or " " in given:
         hint = "Leave it out, and one is made up; or take the output of: openssl rand -hex 16"
         raise UsageError(
-            f"The token must be {MIN_TOKEN_LENGTH} or more letters, digits and signs of ASCII, without spaces", hint=hint
+            f"The token must be {MIN_TOKEN_LENGTH} or more letters, digits and signs of ASCII, without spaces",
+            hint=hint,
         )
     return given
 
