@@ -24,6 +24,7 @@ TRAINING_RESPONSE = "training_response.json"
 MANIFEST_SUFFIX = "_manifest.json"
 JOURNAL_SUFFIX = ".jsonl"
 
+_BASE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _MAX_NAME_BYTES = 255
 _PLAIN_NAME = re.compile(r"[\w. -]{1,255}", re.ASCII)
 _NUMBERS = re.compile(r"(\d+)", re.ASCII)
@@ -60,6 +61,15 @@ class Layout:
 
     def image(self, actor_name: str, filename: str) -> str:
         return f"{self.actors_dir}/{actor_name}/training_data/{filename}"
+
+    def base_images(self, actor_name: str) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        """Where an actor's base image may lie, best first: folder, name without suffix, suffixes."""
+        folder = self.folder(actor_name)
+        return (
+            (f"{folder}/base_image", f"{actor_name}_base", _BASE_SUFFIXES),
+            (f"{folder}/poster_frame", f"{actor_name}_poster", IMAGE_SUFFIXES),
+            (f"{folder}/poster_frame", actor_name, IMAGE_SUFFIXES),
+        )
 
     def manifest(self, stem: str) -> str:
         return f"{self.manifests_dir}/{stem}{MANIFEST_SUFFIX}"

@@ -23,7 +23,7 @@ from callsheet.remote import Remote
 from callsheet.remote.breaker import Breaker
 from callsheet.report import Curated, Proposal, Report, Transfer, distinct
 from callsheet.run import Run, SyncOptions, new_run_id
-from callsheet.status import run_status
+from callsheet.status import Glance, base_image, glance, run_status
 from callsheet.store import Store
 from callsheet.sync import OnProgress, run_sync
 from callsheet.transfer import Pace, carry_out, propose, propose_restore, propose_undo, unsurprised
@@ -204,6 +204,20 @@ class Library:
         manifest = self._store.load(found.stem)
         survey.claim(manifest, found)
         return manifest or Manifest(None)
+
+    def glance(self, actor: str) -> Glance:
+        """One actor as it is recorded and as it lies on disk now: no network, no hashing, nothing written.
+
+        `UnknownActor`, `Collision`; `ManifestError` or `LocalError` if its manifest cannot be used.
+        """
+        return glance(self.root, self.where, self._store, self._actor(actor))
+
+    def base_image(self, actor: str) -> str | None:
+        """The path of an actor's base image, else of its poster frame, relative to the root; None if it has neither.
+
+        A symlink that leaves the actor's folder is not followed.
+        """
+        return base_image(self.root, self.where, self._actor(actor))
 
     def curate(
         self, actor: str, changes: Mapping[str, Curation], *, check: Check = _silent, dry_run: bool = False

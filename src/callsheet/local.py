@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
@@ -115,8 +115,30 @@ def regular_files(folder: str) -> list[str]:
         return []
 
 
+def image_named(folder: str, stem: str, suffixes: Iterable[str], *, within: str) -> str | None:
+    """The name of the first regular file in `folder` that is `stem` and one of `suffixes`, in any letter case, in their order.
+
+    None if there is none, or it lies, by a symlink, outside the folder `within`.
+    """
+    try:
+        names = {name.lower(): name for name in sorted(os.listdir(folder), reverse=True) if name.startswith(stem)}
+    except OSError:
+        return None
+    for suffix in suffixes:
+        name = names.get(stem.lower() + suffix)
+        if name is not None and os.path.isfile(path := os.path.join(folder, name)) and _inside(path, within):
+            return name
+    return None
+
+
 def read_bytes(path: str, *, within: str = "") -> bytes | None:
-    """The whole file, None if it is not there.
+    """The whole file, None if it is not there. See `read_stamped` for errors."""
+    found = read_stamped(path, within=within)
+    return None if found is None else found[0]
+
+
+def read_stamped(path: str, *, within: str = "") -> tuple[bytes, Stamp] | None:
+    """The whole file, and the stamp that it had when it was opened; None if it is not there.
 
     `LocalError` if it cannot be read, is not a regular file, or is a symlink that leaves the folder `within`.
     """
@@ -124,9 +146,10 @@ def read_bytes(path: str, *, within: str = "") -> bytes | None:
         if within and os.path.islink(path) and not _inside(path, within):
             raise LocalError(f"{path} is a symlink that leaves the actor's folder", hint="Put a copy in its place.")
         with open(path, "rb", opener=open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise _no_file(path)
-            return file.read()
+            return file.read(), _stamp(status)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except IsADirectoryError as error:
@@ -138,10 +161,9 @@ def read_bytes(path: str, *, within: str = "") -> bytes | None:
 def stamp(path: str) -> Stamp | None:
     """What tells whether a file, or a folder's names, have changed; None if it is not there, or cannot be looked at."""
     try:
-        status = os.stat(path)
+        return _stamp(os.stat(path))
     except OSError:
         return None
-    return Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def mtime_ns(path: str) -> int | None:
@@ -182,6 +204,10 @@ def names_in(folder: str) -> list[str]:
 def open_without_waiting(path: str, flags: int) -> int:
     """An opener for `open`: opening a FIFO would wait for its writer."""
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _no_file(path: str) -> LocalError:

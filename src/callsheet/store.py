@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from callsheet import codec, files, local
@@ -18,6 +19,8 @@ from callsheet.layout import MANIFEST_SUFFIX, Layout
 from callsheet.model import Actor, Manifest
 
 _LOCK_TIMEOUT_S = 60.0
+_DECODED = 16
+"""How many manifests are kept decoded."""
 
 Ready = tuple[Manifest, dict[str, Any]]
 """A manifest, and what `codec.learnt` makes of it."""
@@ -29,6 +32,7 @@ class Store:
     def __init__(self, root: str, where: Layout) -> None:
         self._root = root
         self._where = where
+        self._decoded = lru_cache(_DECODED)(codec.decode)
 
     def path(self, stem: str) -> str:
         return os.path.join(self._root, self._where.manifest(stem))
@@ -57,6 +61,14 @@ class Store:
         """The manifest, None if there is none. `ManifestError` or `LocalError` if there is one that cannot be used."""
         raw = local.read_bytes(self.path(stem))
         return None if raw is None else codec.decode(raw, self._where.manifest(stem))
+
+    def load_stamped(self, stem: str) -> tuple[Manifest | None, local.Stamp | None]:
+        """As `load`, with the stamp of the file that was read: while that is the same, so is the manifest.
+
+        For readers that come again: the bytes are read each time, and decoded only if they are not those of one of the last few.
+        """
+        found = local.read_stamped(self.path(stem))
+        return (None, None) if found is None else (self._decoded(found[0], self._where.manifest(stem)), found[1])
 
     def update(
         self,
