@@ -12,14 +12,16 @@ from callsheet.model import Actor
 from callsheet.web import views
 from callsheet.web.hub import Hub
 from callsheet.web.index import Index
+from callsheet.web.options import ServeOptions
 from callsheet.web.views import Row, Size
 
 
 class Service:
     """The library of one tree, and what a server has beside it."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, options: ServeOptions = ServeOptions()) -> None:  # noqa: B008  it is frozen
         self.library = library
+        self.options = options
         self.hub = Hub()
         self.index = Index(library, self._tell_row, self._tell_gone)
         self.sizes: dict[str, Size] = {}
@@ -49,7 +51,7 @@ class Service:
 
     def base_image(self, actor: Actor) -> tuple[str, str] | None:
         """The relative path of the actor's base image, and its version; None if there is none."""
-        path = self.library.base_image(actor)
+        path = self.library.base_image(actor.name)
         if path is None:
             return None
         try:
