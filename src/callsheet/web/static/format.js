@@ -36,6 +36,9 @@ export const statusOf = (status) => WORDS.statuses[status] ?? WORDS.statuses.unk
 
 export const byId = (id) => document.getElementById(id);
 
+/** The dialog that lies above all else, or null. Those that can lie above others come later in the document. */
+export const topDialog = () => [...document.querySelectorAll("dialog:modal")].at(-1) ?? null;
+
 /** The first element of a template, anew. */
 export const clone = (id) => byId(id).content.firstElementChild.cloneNode(true);
 

@@ -1,6 +1,6 @@
-// The live key map: layers of bindings, of which the topmost modal one hides those below. The help is made from it.
+// The live key map: layers of bindings; while a dialog is open, only its own is alive. The help is made from it.
 
-import { byId, make } from "./format.js";
+import { byId, make, topDialog } from "./format.js";
 
 const NAMES = {
   ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", Delete: "Del", " ": "Space", Backspace: "⌫",
@@ -9,10 +9,11 @@ const layers = [];
 
 /**
  * Adds a layer of bindings `{keys, does, run, group?, typing?}`; gives what takes it away again.
+ * `dialog` is the one that they belong to, if any.
  * A key is what `KeyboardEvent.key` says, after `Mod+` (Ctrl or ⌘) and, for named keys, `Shift+`. `run` that returns false has not handled it.
  */
-export function addKeys(title, bindings, { modal = false } = {}) {
-  const layer = { title, bindings, modal };
+export function addKeys(title, bindings, dialog = null) {
+  const layer = { title, bindings, dialog };
   layers.push(layer);
   return () => {
     if (layers.includes(layer)) layers.splice(layers.indexOf(layer), 1);
@@ -33,16 +34,15 @@ function handle(event) {
   if (event.defaultPrevented || event.isComposing || event.altKey) return;
   const key = name(event);
   const { target } = event;
-  const open = document.querySelector("dialog:modal");
+  const dialog = topDialog();
   for (const layer of [...layers].reverse()) {
-    if (open && !layer.modal) return;
+    if (layer.dialog !== dialog) continue;
     const found = layer.bindings.find((binding) => binding.keys.includes(key));
     const blocked = found && ((typing(target) && !found.typing) || presses(target, key) || steers(target, key));
     if (found && !blocked && found.run(event) !== false) {
       event.preventDefault();
       return;
     }
-    if (layer.modal) return;
   }
 }
 document.addEventListener("keydown", handle);
@@ -63,9 +63,14 @@ export function showHelp() {
   dialog.showModal();
 }
 
+/** Asks a dialog to close, as Esc does. */
+function leave(dialog) {
+  if (dialog.dispatchEvent(new Event("cancel", { cancelable: true }))) dialog.close();
+}
+
 document.addEventListener("click", (event) => {
   const { target } = event;
   if (target.closest("#help-button")) showHelp();
-  else if (target.closest("[data-close]")) target.closest("dialog").requestClose?.() ?? target.closest("dialog").close();
+  else if (target.closest("[data-close]")) leave(target.closest("dialog"));
   else if (target.matches("dialog.sheet")) target.close(); // its backdrop
 });

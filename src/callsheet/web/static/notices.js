@@ -1,6 +1,6 @@
 // Short messages in the tray: what was done, with its undo, or what went wrong, with the hint.
 
-import { byId, clone, say } from "./format.js";
+import { byId, clone, say, topDialog } from "./format.js";
 
 const STAYS_MS = 6000;
 
@@ -28,8 +28,7 @@ function toast(title, hint, action, bad) {
 /** The tray lies in the topmost dialog while one is open: what is outside of it cannot be reached. */
 export function tray() {
   const node = byId("tray");
-  const dialogs = document.querySelectorAll("dialog:modal");
-  const home = dialogs.length ? dialogs[dialogs.length - 1] : document.body;
+  const home = topDialog() ?? document.body;
   if (node.parentElement !== home) home.append(node);
   return node;
 }
