@@ -133,7 +133,7 @@ def image(entry: Entry, index: int, name: str, sights: Sights, where: Layout, si
         "good": bool(entry.good),
         "evidence": entry.evidence and entry.evidence.value,
         "checked_at": moment(entry.checked_at),
-        "prompt": entry.prompt,
+        "prompt": entry.prompt or None,
         "change": change and change.value,
         "width": width,
         "height": height,
@@ -204,6 +204,6 @@ def _missing(entry: Entry) -> dict[str, Any]:
         "modified_date": timestamp(entry.modified_timestamp),
         "s3_urls": [layout.without_signature(url) for url in entry.urls],
         "removed_by": entry.removed_by,
-        "prompt": entry.prompt,
+        "prompt": entry.prompt or None,
         "good": bool(entry.good),
     }
