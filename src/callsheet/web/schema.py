@@ -17,9 +17,9 @@ ActorName = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class Body(BaseModel):
-    """A request's body: a key that is not known is an error, not ignored."""
+    """A request's body: a key that is not known, or a value of another kind, is an error; nothing is guessed."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class ErrorBody(BaseModel):

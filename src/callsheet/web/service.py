@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import orjson
-
 from callsheet.library import Library
 from callsheet.model import Actor
 from callsheet.web import views
+from callsheet.web.documents import Documents
 from callsheet.web.hub import Hub
 from callsheet.web.index import Index
 from callsheet.web.options import ServeOptions
@@ -25,6 +24,7 @@ class Service:
         self.hub = Hub()
         self.index = Index(library, self._tell_row, self._tell_gone)
         self.sizes: dict[str, Size] = {}
+        self._documents = Documents(library.where, self.sizes)
 
     def start(self) -> None:
         self.index.start()
@@ -41,8 +41,7 @@ class Service:
     def training_data(self, actor: str) -> bytes:
         """The seed's document of an actor, as JSON."""
         glance = self.library.glance(actor)
-        document = views.training_data(glance, self.library.where, self.base_image(glance.actor), self.sizes)
-        return orjson.dumps(document)
+        return self._documents.of(glance, self.base_image(glance.actor))
 
     def row(self, row: Row) -> dict[str, Any]:
         """A row of the list, with the version of its base image."""
