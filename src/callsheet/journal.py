@@ -102,6 +102,34 @@ class Journal:
             raise PlanError(f"{path}:1.run is another run's: {past.id}")
         return past
 
+    def outcomes(self, run: str, start: int, most: int) -> tuple[list[Outcome], int]:
+        """What came of a run's steps, in the order in which it was known: `most` from the `start`th on, and how many there are by now.
+
+        The run may be under way, and large: of its journal only those lines are parsed. Raises as `read`.
+        """
+        planfile.run_id(run, f"{run[:80]!r}")
+        path = self._path(run)
+        try:
+            with open(path, "rb") as lines:
+                known = [line for line in lines if line.endswith(b"\n") and _OUTCOME.match(line)]
+                chosen = [orjson.loads(line) for line in known[start : start + most]]
+                numbers = {item["n"] for item in chosen}
+                lines.seek(0)
+                steps = (match for line in lines if (match := _STEP.match(line)) and int(match[1]) in numbers)
+                actions = {
+                    number: planfile.read_action(orjson.loads(step.string)["action"], f"{path}: step {number}")
+                    for step in steps
+                    if (number := int(step[1])) >= 0
+                }
+        except FileNotFoundError as error:
+            raise _unknown(run, self._where) from error
+        except OSError as error:
+            raise local.failed("read", path, error) from error
+        except (ValueError, KeyError) as error:
+            raise PlanError(f"{path} makes no sense: {error}") from error
+        outcomes = [planfile.read_outcome(item, actions[item["n"]], f"{path}: outcome {item['n']}") for item in chosen]
+        return outcomes, len(known)
+
     def unfinished(self) -> PastRun | None:
         """The last run, if it did not come to its end."""
         last = self.runs()[-1:]
