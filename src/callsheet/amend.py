@@ -5,23 +5,31 @@ Rules of this module: under each manifest's lock, on top of what it says at that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 
-from callsheet.action import Curation, Mark, Op, Outcome
-from callsheet.model import Entry, Manifest, Problem
+from callsheet.action import Curation, Mark, Op, Outcome, Plan, Verb
+from callsheet.errors import UnknownImage
+from callsheet.journal import Journal
+from callsheet.layout import printable
+from callsheet.model import Actor, Entry, Manifest, Problem
+from callsheet.report import Curated
 from callsheet.run import Run
-from callsheet.survey import survey
+from callsheet.survey import claim
 
 Amendment = Callable[[Entry], Entry]
+Check = Callable[[Entry], None]
+"""Called with an image's entry as it is under the manifest's lock; raises if it must not be changed."""
 
 
 def amend(run: Run, wanted: Mapping[str, Mapping[str, Amendment]]) -> None:
     """Apply `wanted[actor][filename]` to the entries that are there, missing ones included."""
     if not wanted:
         return
-    for actor in survey(run.root, run.where, run.store).among(wanted).actors:
+    for actor in run.surveyor.survey().among(wanted).actors:
         run.store.update(actor, partial(_amended, wanted[actor.name]), run.started)
     run.store.flush()
 
@@ -57,6 +65,68 @@ def mark(run: Run, marks: Sequence[Mark]) -> tuple[Problem, ...]:
     message = "its mark or prompt has changed meanwhile, so it was left as it is"
     left = (one for one in marks if (one.actor, one.filename) not in made)
     return tuple(Problem(one.actor, one.filename, "changed_since", message) for one in left)
+
+
+def curate(run: Run, journal: Journal, actor: Actor, changes: Mapping[str, Curation], check: Check) -> Curated:
+    """Change the marks and prompts of an actor's images: all of them or, if anything raises, none.
+
+    The journal is durable before the manifest is written: a mark whose run was killed can be taken back, for an undo touches only what
+    is as the mark left it. `UnknownImage` if the manifest does not record one of the images.
+    """
+    marks: list[Mark] = []
+
+    def change(manifest: Manifest) -> Manifest:
+        claim(manifest, actor)
+        named = [entry for entry in manifest.entries if entry.filename in changes]
+        if unknown := changes.keys() - {entry.filename for entry in named}:
+            raise _unknown(actor, unknown)
+        for entry in named:
+            check(entry)
+        made = {mark.filename: mark for mark in _marks(actor, named, changes)}
+        marks[:] = made.values()
+        return replace(manifest, entries=tuple(_curated(entry, made.get(entry.filename)) for entry in manifest.entries))
+
+    if run.options.dry_run:
+        manifest = change(run.store.load(actor.stem) or Manifest(None))
+        return Curated("", _named(manifest, changes))
+    with ExitStack() as until_recorded:
+        recorders = []
+
+        def begin() -> None:
+            if marks:
+                plan = Plan(Verb.MARK, (), marks=tuple(marks))
+                recorders.append(until_recorded.enter_context(journal.begin(run.id, plan, run.started)))
+
+        manifest, _ = run.store.update(actor, change, run.started, before_save=begin)
+        run.store.flush()
+        for recorder in recorders:
+            recorder.end(datetime.now(UTC))
+    return Curated(run.id if marks else "", _named(manifest, changes))
+
+
+def _marks(actor: Actor, entries: Iterable[Entry], changes: Mapping[str, Curation]) -> list[Mark]:
+    """What `changes` changes. An empty prompt stays on record, so that a legacy file's is not taken over again."""
+    marks = []
+    for entry in entries:
+        before, wanted = Curation(entry.good, entry.prompt), changes[entry.filename]
+        good = before.good if wanted.good is None else wanted.good
+        prompt = wanted.prompt if wanted.prompt or (wanted.prompt == "" and before.prompt) else before.prompt
+        if (after := Curation(good, prompt)) != before:
+            marks.append(Mark(actor.name, entry.filename, before, after))
+    return marks
+
+
+def _curated(entry: Entry, made: Mark | None) -> Entry:
+    return entry if made is None else replace(entry, good=made.after.good, prompt=made.after.prompt)
+
+
+def _named(manifest: Manifest, changes: Mapping[str, Curation]) -> tuple[Entry, ...]:
+    return tuple(entry for entry in manifest.entries if entry.filename in changes)
+
+
+def _unknown(actor: Actor, names: Iterable[str]) -> UnknownImage:
+    shown = ", ".join(sorted(map(printable, names)))
+    return UnknownImage(f"{actor.name} has no image {shown}", hint="A sync records new images.")
 
 
 def _amended(amendments: Mapping[str, Amendment], manifest: Manifest) -> Manifest:

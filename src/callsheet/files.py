@@ -166,10 +166,11 @@ def sweep_temporaries(folder: str, now: datetime) -> None:
     """Remove what writers that were killed left behind: our temporary files that nobody touched in the last hour."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
+            if not entry.name.startswith(TEMPORARY):
+                continue
             with contextlib.suppress(OSError):
                 # Not its mtime: a download's is that of its object.
-                touched_s = entry.stat(follow_symlinks=False).st_ctime
-                if entry.name.startswith(TEMPORARY) and touched_s < now.timestamp() - _STALE_S:
+                if entry.stat(follow_symlinks=False).st_ctime < now.timestamp() - _STALE_S:
                     os.unlink(entry.path)
 
 

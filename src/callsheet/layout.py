@@ -24,6 +24,7 @@ TRAINING_RESPONSE = "training_response.json"
 MANIFEST_SUFFIX = "_manifest.json"
 JOURNAL_SUFFIX = ".jsonl"
 
+_BASE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _MAX_NAME_BYTES = 255
 _PLAIN_NAME = re.compile(r"[\w. -]{1,255}", re.ASCII)
 _NUMBERS = re.compile(r"(\d+)", re.ASCII)
@@ -60,6 +61,15 @@ class Layout:
 
     def image(self, actor_name: str, filename: str) -> str:
         return f"{self.actors_dir}/{actor_name}/training_data/{filename}"
+
+    def base_images(self, actor_name: str) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        """Where an actor's base image may lie, best first: folder, name without suffix, suffixes."""
+        folder = self.folder(actor_name)
+        return (
+            (f"{folder}/base_image", f"{actor_name}_base", _BASE_SUFFIXES),
+            (f"{folder}/poster_frame", f"{actor_name}_poster", IMAGE_SUFFIXES),
+            (f"{folder}/poster_frame", actor_name, IMAGE_SUFFIXES),
+        )
 
     def manifest(self, stem: str) -> str:
         return f"{self.manifests_dir}/{stem}{MANIFEST_SUFFIX}"
@@ -279,8 +289,13 @@ def answers_to(actor: Actor, wanted: str) -> bool:
     """Whether `wanted` (`0`, `0000` or the full name) means this actor."""
     if wanted in (actor.name, actor.id):
         return True
-    digits = wanted.isascii() and wanted.isdigit() and actor.id.isdigit()
-    return digits and wanted.lstrip("0") == actor.id.lstrip("0")
+    number = number_of(wanted)
+    return number is not None and number == number_of(actor.id)
+
+
+def number_of(text: str) -> str | None:
+    """What `0` and `0000` have in common: the number without leading zeros; None for a text that is no number."""
+    return text.lstrip("0") if text.isascii() and text.isdigit() else None
 
 
 def _location(bucket: str, key: str) -> Location | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from callsheet import layout, survey
-from callsheet.action import Curation, Mark, Plan, Verb
-from callsheet.errors import Collision, LossRefused, PlanError, UnknownActor, UnknownImage, UnknownRun, UsageError
+from callsheet import amend, layout, survey
+from callsheet.action import Curation, Plan, Verb
+from callsheet.amend import Check
+from callsheet.errors import Collision, LossRefused, PlanError, UnknownActor, UnknownRun, UsageError
 from callsheet.execute import OnMoved, Stop
 from callsheet.journal import Journal
 from callsheet.layout import Layout
@@ -20,9 +21,9 @@ from callsheet.model import Actor, Entry, Manifest
 from callsheet.plan import Choice
 from callsheet.remote import Remote
 from callsheet.remote.breaker import Breaker
-from callsheet.report import Proposal, Report, Transfer, distinct
+from callsheet.report import Curated, Proposal, Report, Transfer, distinct
 from callsheet.run import Run, SyncOptions, new_run_id
-from callsheet.status import run_status
+from callsheet.status import Glance, base_image, glance, run_status
 from callsheet.store import Store
 from callsheet.sync import OnProgress, run_sync
 from callsheet.transfer import Pace, carry_out, propose, propose_restore, propose_undo, unsurprised
@@ -51,6 +52,7 @@ class Library:
         self._workers = workers
         self._transfers = transfers
         self._store = Store(root, where)
+        self._surveyor = survey.Surveyor(root, where, self._store)
 
     def sync(
         self,
@@ -77,7 +79,7 @@ class Library:
 
     def status(self, actors: Sequence[str] = ()) -> Report:
         """What the manifests say and what has changed on disk since: no network, no hashing, nothing written."""
-        return run_status(self.root, self.where, self._store, tuple(actors))
+        return run_status(self.root, self.where, self._store, self._surveyor.survey().matching(actors))
 
     def plan(
         self,
@@ -203,45 +205,38 @@ class Library:
         survey.claim(manifest, found)
         return manifest or Manifest(None)
 
-    def mark(
-        self, actor: str, *filenames: str, good: bool | None = None, prompt: str | None = None, dry_run: bool = False
-    ) -> tuple[Entry, ...]:
-        """Set the mark or prompt of an actor's images, all at once; None leaves it as it is. Returns the images as they are then.
+    def glance(self, actor: str) -> Glance:
+        """One actor as it is recorded and as it lies on disk now: no network, no hashing, nothing written.
 
-        It is a run, which `undo` takes back.
+        `UnknownActor`, `Collision`; `ManifestError` or `LocalError` if its manifest cannot be used.
+        """
+        return glance(self.root, self.where, self._store, self._actor(actor))
+
+    def base_image(self, actor: str) -> str | None:
+        """The path of an actor's base image, else of its poster frame, relative to the root; None if it has neither.
+
+        A symlink that leaves the actor's folder is not followed.
+        """
+        return base_image(self.root, self.where, self._actor(actor))
+
+    def curate(
+        self, actor: str, changes: Mapping[str, Curation], *, check: Check = _silent, dry_run: bool = False
+    ) -> Curated:
+        """Change the marks and prompts of an actor's images, each as `changes` says by filename: all of them, or none.
+
+        A field that is None leaves what it is about as it is; an empty prompt takes the prompt away, for good: it is not taken
+        over from a legacy file again. `check` is called under the manifest's lock with the entry of each image that `changes` names,
+        before anything is written, and may raise. It is a run, which `undo` takes back.
 
         `UnknownImage`, with nothing written, if the manifest records one of them not.
         """
-        found = self._actor(actor)
-        marks: list[Mark] = []
+        return amend.curate(self._run(SyncOptions(dry_run=dry_run)), self.journal, self._actor(actor), changes, check)
 
-        def change(manifest: Manifest) -> Manifest:
-            survey.claim(manifest, found)
-            unknown = set(filenames) - {entry.filename for entry in manifest.entries}
-            if unknown:
-                shown = ", ".join(sorted(map(layout.printable, unknown)))
-                raise UnknownImage(f"{found.name} has no image {shown}", hint="A sync records new images.")
-            marks.clear()
-            return replace(manifest, entries=tuple(map(marked, manifest.entries)))
-
-        def marked(entry: Entry) -> Entry:
-            if entry.filename not in filenames:
-                return entry
-            before = Curation(entry.good, entry.prompt)
-            after = Curation(entry.good if good is None else good, entry.prompt if prompt is None else prompt)
-            if after != before:
-                marks.append(Mark(found.name, entry.filename, before, after))
-            return replace(entry, good=after.good, prompt=after.prompt)
-
-        if dry_run:
-            manifest = change(self._store.load(found.stem) or Manifest(None))
-        else:
-            now = datetime.now(UTC)
-            manifest, _ = self._store.update(found, change, now)
-            self._store.flush()
-            if marks:
-                self.journal.add(new_run_id(now), Plan(Verb.MARK, (), marks=tuple(marks)), now)
-        return tuple(entry for entry in manifest.entries if entry.filename in filenames)
+    def mark(
+        self, actor: str, *filenames: str, good: bool | None = None, prompt: str | None = None, dry_run: bool = False
+    ) -> tuple[Entry, ...]:
+        """Set the mark or prompt of an actor's images, all alike: see `curate`. Returns the images as they are then."""
+        return self.curate(actor, dict.fromkeys(filenames, Curation(good, prompt)), dry_run=dry_run).entries
 
     def adopt(self, folder: str, *, own: bool = False, dry_run: bool = False) -> Actor:
         """Settle a collision: make the manifest of the folder's id name this folder (a renamed actor), or, with `own`,
@@ -282,7 +277,7 @@ class Library:
         return next(iter(self.remote.list(self.where.bucket, self.where.key_prefix(name))), None) is not None
 
     def _actor(self, wanted: str) -> Actor:
-        found = survey.survey(self.root, self.where, self._store).matching((wanted,))
+        found = self._surveyor.survey().matching((wanted,))
         if not found.actors:
             told = found.problems[0]
             raise Collision(f"{told.actor}: {told.message}")
@@ -304,7 +299,9 @@ class Library:
     def _run(self, options: SyncOptions) -> Run:
         now = datetime.now(UTC)
         remote = None if options.offline else Breaker(self.remote)
-        return Run(new_run_id(now), self.root, self.where, self._store, remote, self.remote.url, options, now)
+        return Run(
+            new_run_id(now), self.root, self.where, self._store, self._surveyor, remote, self.remote.url, options, now
+        )
 
     @contextmanager
     def _pool(self, executor: Executor | None, workers: int = 0) -> Iterator[Executor]:

@@ -10,9 +10,10 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 from callsheet import layout
 from callsheet.errors import LocalError, TreeError
@@ -43,6 +44,16 @@ class Fault:
     message: str
 
 
+class Stamp(NamedTuple):
+    """A state of a file or folder. Two equal ones are one state, if that was not changed in the instant in which it was looked at."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class Scan:
     """A folder's images. Absence follows only from a `complete` scan; the names of `unknown` are there but unusable.
@@ -62,11 +73,14 @@ class Scan:
         return any(name.startswith(TEMPORARY) for name in self.others)
 
 
-def actor_folders(path: str) -> list[str]:
-    """The names of the folders in `path`, hidden ones left out. `TreeError` if it cannot be read."""
+def actor_folders(path: str) -> tuple[tuple[str, ...], bool]:
+    """The names of the folders in `path`, sorted, hidden ones left out, and whether symlinks are among the names: whether one of those
+    is a folder can change without a trace in `path`. `TreeError` if it cannot be read."""
     try:
         with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_folder(entry))
+            shown = [entry for entry in entries if not entry.name.startswith(".")]
+            names = tuple(sorted(entry.name for entry in shown if _is_folder(entry)))
+            return names, any(entry.is_symlink() for entry in shown)
     except FileNotFoundError as error:
         hint = "Run from the project's root, or name it: callsheet --root DIR; is the disk mounted?"
         raise TreeError(f"The actors folder {path} is not there", hint=hint) from error
@@ -101,8 +115,30 @@ def regular_files(folder: str) -> list[str]:
         return []
 
 
+def image_named(folder: str, stem: str, suffixes: Iterable[str], *, within: str) -> str | None:
+    """The name of the first regular file in `folder` that is `stem` and one of `suffixes`, in any letter case, in their order.
+
+    None if there is none, or it lies, by a symlink, outside the folder `within`.
+    """
+    try:
+        names = {name.lower(): name for name in sorted(os.listdir(folder), reverse=True) if name.startswith(stem)}
+    except OSError:
+        return None
+    for suffix in suffixes:
+        name = names.get(stem.lower() + suffix)
+        if name is not None and os.path.isfile(path := os.path.join(folder, name)) and _inside(path, within):
+            return name
+    return None
+
+
 def read_bytes(path: str, *, within: str = "") -> bytes | None:
-    """The whole file, None if it is not there.
+    """The whole file, None if it is not there. See `read_stamped` for errors."""
+    found = read_stamped(path, within=within)
+    return None if found is None else found[0]
+
+
+def read_stamped(path: str, *, within: str = "") -> tuple[bytes, Stamp] | None:
+    """The whole file, and the stamp that it had when it was opened; None if it is not there.
 
     `LocalError` if it cannot be read, is not a regular file, or is a symlink that leaves the folder `within`.
     """
@@ -110,15 +146,24 @@ def read_bytes(path: str, *, within: str = "") -> bytes | None:
         if within and os.path.islink(path) and not _inside(path, within):
             raise LocalError(f"{path} is a symlink that leaves the actor's folder", hint="Put a copy in its place.")
         with open(path, "rb", opener=open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise _no_file(path)
-            return file.read()
+            return file.read(), _stamp(status)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except IsADirectoryError as error:
         raise _no_file(path) from error
     except OSError as error:
         raise failed("read", path, error) from error
+
+
+def stamp(path: str) -> Stamp | None:
+    """What tells whether a file, or a folder's names, have changed; None if it is not there, or cannot be looked at."""
+    try:
+        return _stamp(os.stat(path))
+    except OSError:
+        return None
 
 
 def mtime_ns(path: str) -> int | None:
@@ -159,6 +204,10 @@ def names_in(folder: str) -> list[str]:
 def open_without_waiting(path: str, flags: int) -> int:
     """An opener for `open`: opening a FIFO would wait for its writer."""
     return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _no_file(path: str) -> LocalError:

@@ -128,7 +128,7 @@ class Entry:
     """One image of a manifest. Optional fields are None where the manifest says null or nothing.
 
     `modified_timestamp` is seconds since the epoch; with `size_bytes` it tells whether the local file is
-    still the one that was hashed. `removed_by` is the run that removed an image which is on neither side. `source` is the JSON object that the entry was read from: keys that are
+    still the one that was hashed. `prompt` is empty if it was taken away. `removed_by` is the run that removed an image which is on neither side. `source` is the JSON object that the entry was read from: keys that are
     not ours are kept through it.
     """
 

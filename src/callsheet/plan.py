@@ -98,11 +98,14 @@ def taken_back(
 
 
 def marks_taken_back(run: PastRun, manifests: Mapping[str, Manifest]) -> Iterator[Mark | Problem]:
-    """The marks that take a run's marks back, the last first."""
+    """The marks that take a run's marks back, the last first; none for those that a killed run did not come to make."""
     known = _by_name(manifests)
     for mark in reversed(run.marks):
         entry = known.get(mark.actor, {}).get(mark.filename)
-        if entry is None or Curation(entry.good, entry.prompt) != mark.after:
+        now = entry and Curation(entry.good, entry.prompt)
+        if now == mark.before and run.ended is None:
+            continue
+        if now != mark.after:
             message = "its mark or prompt has changed since that run, so it was left as it is"
             yield Problem(mark.actor, mark.filename, "changed_since", message)
         else:

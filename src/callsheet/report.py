@@ -10,7 +10,7 @@ from typing import Any
 
 from callsheet.action import Outcome, Plan
 from callsheet.layout import printable
-from callsheet.model import Actor, Change, Counts, Problem
+from callsheet.model import Actor, Change, Counts, Entry, Problem
 from callsheet.planfile import action_as_dict, outcome_as_dict, plan_as_dict
 
 
@@ -174,6 +174,17 @@ class Transfer:
             **self.summary(),
             "outcomes": [outcome_row(outcome) for outcome in self.outcomes],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Curated:
+    """What came of a change of marks and prompts. `run_id` is what `undo` takes; empty if nothing changed, and after a dry run.
+
+    `entries` are the images that it was about, as they are now (after a dry run: as they would be), in the manifest's order.
+    """
+
+    run_id: str
+    entries: tuple[Entry, ...]
 
 
 def distinct(problems: Iterable[Problem]) -> tuple[Problem, ...]:

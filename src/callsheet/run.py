@@ -12,6 +12,7 @@ from callsheet.layout import Layout
 from callsheet.model import Location
 from callsheet.remote import Remote
 from callsheet.store import Store
+from callsheet.survey import Surveyor
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Run:
     root: str
     where: Layout
     store: Store
+    surveyor: Surveyor
     remote: Remote | None
     url_for: Callable[[Location], str]
     options: SyncOptions

@@ -1,8 +1,9 @@
-"""What the manifests say, and what has changed on disk since. No network, no hashing, nothing is written."""
+"""What the manifests say, and what on disk has changed since. No network, no hashing, nothing is written."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 
 from callsheet import codec, layout, local, reconcile, survey
 from callsheet.errors import CallsheetError
@@ -13,26 +14,59 @@ from callsheet.report import ActorReport, Drift, Report, distinct
 from callsheet.store import Store
 
 
-def run_status(root: str, where: Layout, store: Store, wanted: tuple[str, ...]) -> Report:
-    """A row for each actor, its `drift` set."""
-    seen = survey.survey(root, where, store).matching(wanted)
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """One actor as it is recorded, and as it lies on this disk at this moment. `manifest` is empty if there is none yet.
+
+    While `stamp`, of the manifest's file, is the same, so is `manifest`; None if there is no file. `problems` are what is wrong with
+    what was looked at and with what is recorded.
+    """
+
+    actor: Actor
+    manifest: Manifest
+    scan: local.Scan
+    drift: Drift
+    problems: tuple[Problem, ...]
+    stamp: local.Stamp | None
+
+
+def glance(root: str, where: Layout, store: Store, actor: Actor) -> Glance:
+    """Read the manifest once, and look at the folder once.
+
+    `ManifestError` or `LocalError` if the manifest cannot be used, `Collision` if it names another folder.
+    """
+    manifest, stamp = store.load_stamped(actor.stem)
+    survey.claim(manifest, actor)
+    folder, training = where.folder(actor.name), where.training_dir(actor.name)
+    scan = local.scan(os.path.join(root, folder), os.path.join(root, training))
+    manifest = manifest or Manifest(None)
+    problems = distinct((*_faults(actor, scan), *findings(manifest, actor, where)))
+    return Glance(actor, manifest, scan, drift(manifest, scan), problems, stamp)
+
+
+def run_status(root: str, where: Layout, store: Store, seen: survey.Survey) -> Report:
+    """A row for each actor of a survey, its `drift` set."""
     rows: list[ActorReport] = []
     problems = list(seen.problems)
     for actor in seen.actors:
         try:
-            manifest = store.load(actor.stem)
-            survey.claim(manifest, actor)
+            now = glance(root, where, store, actor)
         except CallsheetError as error:
             problems.append(Problem(actor.name, "", error.code, error.sentence))
             continue
-        folder, training = where.folder(actor.name), where.training_dir(actor.name)
-        scan = local.scan(os.path.join(root, folder), os.path.join(root, training))
-        manifest = manifest or Manifest(None)
-        found = drift(manifest, scan)
-        rows.append(ActorReport(actor, codec.counts(manifest), drift=found, changes=reconcile.changes(manifest)))
-        problems.extend(_faults(actor, scan))
-        problems.extend(findings(manifest, actor, where))
+        counts, changes = codec.counts(now.manifest), reconcile.changes(now.manifest)
+        rows.append(ActorReport(actor, counts, drift=now.drift, changes=changes))
+        problems.extend(now.problems)
     return Report("status", tuple(rows), distinct(problems))
+
+
+def base_image(root: str, where: Layout, actor: Actor) -> str | None:
+    """The path of the actor's base image, relative to the root; None if there is none inside the actor's folder."""
+    within = os.path.join(root, where.folder(actor.name))
+    for folder, stem, suffixes in where.base_images(actor.name):
+        if name := local.image_named(os.path.join(root, folder), stem, suffixes, within=within):
+            return f"{folder}/{name}"
+    return None
 
 
 def drift(manifest: Manifest, scan: local.Scan) -> Drift:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from callsheet import codec, files, local
@@ -18,6 +19,8 @@ from callsheet.layout import MANIFEST_SUFFIX, Layout
 from callsheet.model import Actor, Manifest
 
 _LOCK_TIMEOUT_S = 60.0
+_DECODED = 16
+"""How many manifests are kept decoded."""
 
 Ready = tuple[Manifest, dict[str, Any]]
 """A manifest, and what `codec.learnt` makes of it."""
@@ -29,42 +32,59 @@ class Store:
     def __init__(self, root: str, where: Layout) -> None:
         self._root = root
         self._where = where
+        self._decoded = lru_cache(_DECODED)(codec.decode)
 
     def path(self, stem: str) -> str:
         return os.path.join(self._root, self._where.manifest(stem))
 
-    def stems(self) -> list[str]:
-        """What comes before `_manifest.json` in the names of all manifests, sorted. Other JSON files are not manifests.
+    @property
+    def folder(self) -> str:
+        return os.path.join(self._root, self._where.manifests_dir)
+
+    def stems(self) -> frozenset[str]:
+        """What comes before `_manifest.json` in the names of all manifests. Other JSON files are not manifests.
 
         `TreeError` if the folder cannot be read.
         """
-        folder = os.path.join(self._root, self._where.manifests_dir)
         try:
-            names = os.listdir(folder)
+            names = os.listdir(self.folder)
         except FileNotFoundError:
-            return []
+            return frozenset()
         except OSError as error:
             hint = "Make it a readable folder, then run again."
-            raise TreeError(f"The manifests folder {folder} cannot be read: {error.strerror}", hint=hint) from error
-        return sorted(
-            name.removesuffix(MANIFEST_SUFFIX)
-            for name in names
-            if name.endswith(MANIFEST_SUFFIX) and not name.startswith((".", "_"))
-        )
+            message = f"The manifests folder {self.folder} cannot be read: {error.strerror}"
+            raise TreeError(message, hint=hint) from error
+        ours = [name for name in names if name.endswith(MANIFEST_SUFFIX) and name[0] not in "._"]
+        return frozenset([name.removesuffix(MANIFEST_SUFFIX) for name in ours])
 
     def load(self, stem: str) -> Manifest | None:
         """The manifest, None if there is none. `ManifestError` or `LocalError` if there is one that cannot be used."""
         raw = local.read_bytes(self.path(stem))
         return None if raw is None else codec.decode(raw, self._where.manifest(stem))
 
+    def load_stamped(self, stem: str) -> tuple[Manifest | None, local.Stamp | None]:
+        """As `load`, with the stamp of the file that was read: while that is the same, so is the manifest.
+
+        For readers that come again: the bytes are read each time, and decoded only if they are not those of one of the last few.
+        """
+        found = local.read_stamped(self.path(stem))
+        return (None, None) if found is None else (self._decoded(found[0], self._where.manifest(stem)), found[1])
+
     def update(
-        self, actor: Actor, change: Callable[[Manifest], Manifest], now: datetime, *, ready: Ready | None = None
+        self,
+        actor: Actor,
+        change: Callable[[Manifest], Manifest],
+        now: datetime,
+        *,
+        ready: Ready | None = None,
+        before_save: Callable[[], None] = lambda: None,
     ) -> tuple[Manifest, bool]:
         """Apply `change` to the manifest as it is on disk at this moment, and save it if that changed anything.
 
         Returns the manifest and whether it was written; it is whole at any instant, and survives a crash from `flush` on.
         `change` gets an empty manifest if there is none; it may run long after the caller last looked, and must do no I/O.
-        `ready` is a manifest that it may come to, with its document.
+        `ready` is a manifest that it may come to, with its document. `before_save` is called, still under the lock, when all that
+        is left to do is to write; if it raises, nothing is written.
         """
         with files.locked(os.path.join(self._root, self._where.lock(actor.stem)), _LOCK_TIMEOUT_S):
             changed = change(self.load(actor.stem) or Manifest(None))
@@ -75,12 +95,13 @@ class Store:
             saved = codec.decode(data, self._where.manifest(actor.stem))
             if saved.source != document:
                 raise ManifestError(f"{self._where.manifest(actor.stem)} would not read back as it was written")
+            before_save()
             files.write_atomically(self.path(actor.stem), data, flush_folder=False)
             return saved, True
 
     def flush(self) -> None:
         """Make every update so far durable: what a crash may still take back until then is a rename."""
-        files.flush_folder(os.path.join(self._root, self._where.manifests_dir))
+        files.flush_folder(self.folder)
 
     def settled_ns(self, stem: str) -> int:
         """A time (ns since the epoch) after which every recorded hash of the manifest was taken or confirmed; 0: never."""
@@ -96,4 +117,4 @@ class Store:
 
     def sweep(self, now: datetime) -> None:
         """Remove what killed writers left behind."""
-        files.sweep_temporaries(os.path.join(self._root, self._where.manifests_dir), now)
+        files.sweep_temporaries(self.folder, now)

@@ -8,15 +8,26 @@ until `adopt` settles it.
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Generic, TypeVar
 
 from callsheet import layout, local
 from callsheet.errors import CallsheetError, Collision, UnknownActor
 from callsheet.layout import Layout
 from callsheet.model import Actor, Manifest, Problem
 from callsheet.store import Store
+
+_T = TypeVar("_T")
+_RACY_NS = 2_000_000_000
+"""What was looked at so soon after it changed may change again without its times showing it: clocks of file systems are coarse."""
+
+_Named = tuple[str | None, Problem | None]
+"""The folder that a manifest names, if it names one, or why it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,20 @@ class Survey:
     problems: tuple[Problem, ...]
     folders: frozenset[str]
     taken: frozenset[str]
+    _by_name: dict[str, Actor] = field(init=False, repr=False, compare=False)
+    _by_number: dict[str, list[Actor]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_name", {actor.name: actor for actor in self.actors})
+        by_number: dict[str, list[Actor]] = {}
+        for actor in self.actors:
+            if (number := layout.number_of(actor.id)) is not None:
+                by_number.setdefault(number, []).append(actor)
+        object.__setattr__(self, "_by_number", by_number)
+
+    def named(self, name: str) -> Actor | None:
+        """The actor with this folder name."""
+        return self._by_name.get(name)
 
     def matching(self, wanted: Iterable[str]) -> Survey:
         """Only the actors that the user named (`0`, `0000` or the full name), and the problems of those; all for none.
@@ -51,12 +76,12 @@ class Survey:
         chosen = frozenset(names)
         strangers, told = only_in_s3(sorted(chosen), self)
         problems = [problem for problem in self.problems if problem.actor in chosen]
-        actors = [actor for actor in self.actors if actor.name in chosen]
+        actors = [actor for name in chosen if (actor := self.named(name)) is not None]
         return replace(self, actors=tuple(sorted((*actors, *strangers), key=_by_name)), problems=(*problems, *told))
 
     def _one(self, wanted: str) -> tuple[Actor | None, list[Problem]]:
-        exact = [actor for actor in self.actors if actor.name == wanted]
-        answering = exact or [actor for actor in self.actors if layout.answers_to(actor, wanted)]
+        exact, number = self.named(wanted), layout.number_of(wanted)
+        answering = [exact] if exact else self._by_number.get(number, []) if number is not None else []
         if len(answering) > 1:
             names = ", ".join(actor.name for actor in answering)
             raise UnknownActor(f"{wanted!r} means more than one actor: {names}", hint="Give the full name.")
@@ -69,25 +94,81 @@ class Survey:
         raise UnknownActor(f"There is no actor {layout.printable(wanted)[:100]!r}", hint=hint)
 
 
-def survey(root: str, where: Layout, store: Store) -> Survey:
-    """Look at the actors' folders and the manifests. `TreeError` if the actors folder cannot be read."""
-    found = local.actor_folders(os.path.join(root, where.actors_dir))
+class _Remembered(Generic[_T]):
+    """What was read of a file or folder: read again only if that may have changed since."""
+
+    def __init__(self, path: str, read: Callable[[], tuple[_T, bool]]) -> None:
+        """`read` also says whether what it read can change only if the stamp of `path` does."""
+        self._path = path
+        self._read = read
+        self._stamp: local.Stamp | None = None
+        self._value: _T | None = None
+
+    def get(self) -> _T:
+        """What is there now."""
+        looked_ns, stamp = time.time_ns(), local.stamp(self._path)
+        if self._value is not None and stamp is not None and stamp == self._stamp:
+            return self._value
+        self._stamp = None
+        value, told_by_stamp = self._read()
+        if self._value is None or value != self._value:
+            self._value = value
+        if told_by_stamp and stamp is not None and max(stamp.mtime_ns, stamp.ctime_ns) < looked_ns - _RACY_NS:
+            self._stamp = stamp
+        return self._value
+
+
+class Surveyor:
+    """Surveys one tree, and remembers: nothing is read or worked out again while what it rests on has not changed.
+
+    Safe to use from many threads.
+    """
+
+    def __init__(self, root: str, where: Layout, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        folder = os.path.join(root, where.actors_dir)
+        self._folders = _Remembered(folder, partial(_folders, folder))
+        self._stems = _Remembered(store.folder, lambda: (store.stems(), True))
+        self._named: dict[str, _Remembered[_Named]] = {}
+        self._basis: object = None
+        self._survey: Survey | None = None
+
+    def survey(self) -> Survey:
+        """The actors' folders and the manifests as they are now. `TreeError` if one of the two folders cannot be read."""
+        with self._lock:
+            folders, stems = self._folders.get(), self._stems.get()
+            basis = folders, stems, [one.get() for one in self._named.values()]
+            if self._survey is None or basis != self._basis:
+                read: dict[str, _Remembered[_Named]] = {}
+                self._survey = _surveyed(folders, stems, lambda stem: self._names(stem, read))
+                self._named = read
+                self._basis = folders, stems, [one.get() for one in read.values()]
+            return self._survey
+
+    def _names(self, stem: str, read: dict[str, _Remembered[_Named]]) -> _Named:
+        known = self._named.get(stem) or _Remembered(self._store.path(stem), partial(_names, stem, self._store))
+        read[stem] = known
+        return known.get()
+
+
+def _surveyed(found: tuple[str, ...], stems: frozenset[str], names: Callable[[str], _Named]) -> Survey:
+    """The survey of these folders and manifests; `names` reads one of the latter."""
     problems = [_bad_folder(name) for name in found if layout.name_fault(name)]
     folders = [name for name in found if not layout.name_fault(name)]
     problems.extend(Problem(group[0], "", "twin_names", layout.twins_told(group)) for group in layout.twins(folders))
-    stems = set(store.stems())
     own = {name for name in folders if name in stems and name != layout.actor_id(name)}
     actors = [layout.own_actor(name) for name in sorted(own)]
     sharing: dict[str, list[str]] = {}
     for name in folders:
         if name not in own:
             sharing.setdefault(layout.actor_id(name), []).append(name)
-    for number, names in sharing.items():
-        owner, told = _settle(number, names, number in stems, store)
+    for number, sharers in sharing.items():
+        owner, told = _settle(number, sharers, number in stems, names)
         actors.extend(owner)
         problems.extend(told)
     folderless = sorted(stems - {actor.stem for actor in actors} - sharing.keys())
-    owner, told = _without_folder(folderless, {actor.name for actor in actors}, store)
+    owner, told = _without_folder(folderless, {actor.name for actor in actors}, names)
     actors.extend(owner)
     problems.extend(told)
     taken = frozenset(stems | {layout.actor_id(name) for name in folders})
@@ -102,8 +183,9 @@ def claim(manifest: Manifest | None, actor: Actor) -> None:
 
 def only_in_s3(names: Iterable[str], seen: Survey) -> tuple[list[Actor], list[Problem]]:
     """The actors among folders that exist in S3 only, and those that collide with an id that is taken."""
-    known = {actor.name for actor in seen.actors} | seen.folders
-    candidates = [name for name in names if layout.has_actor_form(name) and name not in known]
+    candidates = [
+        name for name in names if layout.has_actor_form(name) and not seen.named(name) and name not in seen.folders
+    ]
     ids = Counter(map(layout.actor_id, candidates))
     actors, problems = [], []
     for name in candidates:
@@ -116,11 +198,13 @@ def only_in_s3(names: Iterable[str], seen: Survey) -> tuple[list[Actor], list[Pr
     return actors, problems
 
 
-def _settle(number: str, names: list[str], has_manifest: bool, store: Store) -> tuple[list[Actor], list[Problem]]:
+def _settle(
+    number: str, names: list[str], has_manifest: bool, read: Callable[[str], _Named]
+) -> tuple[list[Actor], list[Problem]]:
     """Whose the manifest of an id is, among the folders that share the id. A single one is left for `claim` to check."""
     if len(names) == 1:
         return [layout.shared_actor(names[0])], []
-    named, problem = _names(number, store) if has_manifest else (None, None)
+    named, problem = read(number) if has_manifest else (None, None)
     owner = [layout.shared_actor(name) for name in names if name == named]
     others = [name for name in names if name != named]
     if problem is not None:
@@ -140,12 +224,14 @@ def _settle(number: str, names: list[str], has_manifest: bool, store: Store) -> 
     return owner, told
 
 
-def _without_folder(stems: list[str], owned: set[str], store: Store) -> tuple[list[Actor], list[Problem]]:
+def _without_folder(
+    stems: list[str], owned: set[str], read: Callable[[str], _Named]
+) -> tuple[list[Actor], list[Problem]]:
     """The actors of manifests that no folder answers to: of those that name an actor of their own."""
     problems: list[Problem] = []
     naming: dict[str, list[str]] = {}
     for stem in stems:
-        named, problem = _names(stem, store)
+        named, problem = read(stem)
         if problem is not None:
             problems.append(problem)
         elif named is None:
@@ -163,12 +249,17 @@ def _without_folder(stems: list[str], owned: set[str], store: Store) -> tuple[li
     return actors, problems
 
 
-def _names(stem: str, store: Store) -> tuple[str | None, Problem | None]:
+def _folders(path: str) -> tuple[tuple[str, ...], bool]:
+    names, links = local.actor_folders(path)
+    return names, not links
+
+
+def _names(stem: str, store: Store) -> tuple[_Named, bool]:
     try:
         manifest = store.load(stem)
     except CallsheetError as error:
-        return None, Problem(stem, "", error.code, error.sentence)
-    return (manifest.names if manifest else None), None
+        return (None, Problem(stem, "", error.code, error.sentence)), False
+    return (manifest.names if manifest else None, None), True
 
 
 def _taken(actor: Actor, named: str) -> str:

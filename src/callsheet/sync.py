@@ -94,7 +94,7 @@ def run_sync(
 
     `among` is for all actors with these names and no others, in place of `wanted`; none of them need be there.
     """
-    everyone = survey.survey(run.root, run.where, run.store)
+    everyone = run.surveyor.survey()
     chosen = everyone.matching(wanted) if among is None else everyone.among(among)
     problems = list(chosen.problems)
     if not run.options.dry_run:

@@ -24,7 +24,6 @@ from callsheet.plan import Choice, Subject, local_may_win, marks_taken_back, pla
 from callsheet.remote import Remote
 from callsheet.report import Proposal, Report, Transfer, distinct
 from callsheet.run import Run
-from callsheet.survey import survey
 from callsheet.sync import OnProgress, run_sync
 
 
@@ -179,7 +178,7 @@ def _plan(verb: Verb, steps: Iterable[Action | Mark | Problem], undoes: str = ""
 
 def _recorded(run: Run, past: PastRun) -> dict[str, Manifest]:
     """The manifests of the actors that a run marked, as they are now."""
-    actors = survey(run.root, run.where, run.store).among({mark.actor for mark in past.marks}).actors
+    actors = run.surveyor.survey().among({mark.actor for mark in past.marks}).actors
     return {actor.name: run.store.load(actor.stem) or Manifest(None) for actor in actors}
 
 

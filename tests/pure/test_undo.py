@@ -282,12 +282,21 @@ def test_a_mark_is_taken_back_if_it_is_still_so(recorded: Curation | None, back:
     found = entry(here(OLD), None)
     assert found
     seen = look(replace(found, good=recorded.good, prompt=recorded.prompt) if recorded else None)
-    (told,) = marks_taken_back(PastRun(RUN, Verb.MARK, THEN, marks=(mark,)), seen)
+    (told,) = marks_taken_back(PastRun(RUN, Verb.MARK, THEN, ended=THEN, marks=(mark,)), seen)
     if back:
         assert told == Mark(ACTOR, NAME, mark.after, mark.before)
     else:
         assert isinstance(told, Problem)
         assert told.code == "changed_since"
+
+
+@pytest.mark.parametrize("ended", [None, THEN])
+def test_a_mark_that_a_killed_run_did_not_make_is_not_taken_back(ended: datetime | None) -> None:
+    mark = Mark(ACTOR, NAME, Curation(None, None), Curation(True, "a face"))
+    found = entry(here(OLD), None)
+    assert found
+    told = list(marks_taken_back(PastRun(RUN, Verb.MARK, THEN, ended=ended, marks=(mark,)), look(found)))
+    assert len(told) == (1 if ended else 0)
 
 
 Sides = dict[str, Version]

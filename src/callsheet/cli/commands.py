@@ -127,7 +127,7 @@ def adopt(library: Library, folder: str, own: bool, dry_run: bool, as_json: bool
 @click.argument("actor")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--good/--not-good", default=None, help="Mark as good for training, or take the mark away.")
-@click.option("--prompt", metavar="TEXT", help="Set the prompt.")
+@click.option("--prompt", metavar="TEXT", help="Set the prompt; an empty one takes it away.")
 @dry_run_option
 @json_option
 @with_library
@@ -148,7 +148,9 @@ def mark(
         raise UsageError("There is nothing to set", hint="Give --good, --not-good or --prompt TEXT.")
     images = library.mark(actor, *files, good=good, prompt=prompt, dry_run=dry_run)
     if as_json:
-        rows = [{"filename": image.filename, "good": bool(image.good), "prompt": image.prompt} for image in images]
+        rows = [
+            {"filename": image.filename, "good": bool(image.good), "prompt": image.prompt or None} for image in images
+        ]
         print_json({"verb": "mark", "dry_run": dry_run, "images": rows})
         return 0
     for image in images:

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette_compress import CompressMiddleware
 
 from callsheet import __version__
-from callsheet.web import actors, answers, events
+from callsheet.web import actors, answers, events, work
 from callsheet.web.service import Service
 
 _COMPRESSED_FROM_BYTES = 1000
@@ -35,7 +35,7 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    for room in (actors, events):
+    for room in (actors, events, work):
         app.include_router(room.router)
     answers.install(app)
     app.add_middleware(CompressMiddleware, minimum_size=_COMPRESSED_FROM_BYTES)

@@ -12,6 +12,9 @@ from callsheet.model import Actor
 from callsheet.web import views
 from callsheet.web.hub import Hub
 from callsheet.web.index import Index
+from callsheet.web.jobs import Jobs
+from callsheet.web.jobschema import job_as_dict
+from callsheet.web.jobstore import Job
 from callsheet.web.views import Row, Size
 
 
@@ -23,11 +26,14 @@ class Service:
         self.hub = Hub()
         self.index = Index(library, self._tell_row, self._tell_gone)
         self.sizes: dict[str, Size] = {}
+        self.jobs = Jobs(library, self._tell_job)
 
     def start(self) -> None:
+        self.jobs.start()
         self.index.start()
 
     def close(self) -> None:
+        self.jobs.close()
         self.hub.close()
         self.index.close()
 
@@ -56,6 +62,9 @@ class Service:
             return path, f"{os.stat(os.path.join(self.library.root, path)).st_mtime_ns:x}"
         except OSError:
             return None
+
+    def _tell_job(self, job: Job) -> None:
+        self.hub.publish("job", job_as_dict(job))
 
     def _tell_row(self, row: Row) -> None:
         self.hub.publish("actor", self.row(row))
