@@ -66,11 +66,11 @@ def carry_out(library: Library, wanted: Wanted, plan: Plan | None, reins: Reins)
             stop=reins.stop,
             on_progress=reins.on_looked,
         )
-        return Result(report.summary(), report.problems, interrupted=reins.stop())
+        return Result(report.summary(), report.problems, report.interrupted)
     proposal = _proposed(library, wanted, reins)
-    reins.on_proposed(proposal)
-    if reins.stop():
+    if proposal.seen.interrupted or reins.stop():
         return Result(proposal.summary(), proposal.problems, interrupted=True)
+    reins.on_proposed(proposal)
     if wanted.dry_run:
         return Result(proposal.summary(), proposal.problems, interrupted=False, plan=proposal.plan)
     return _apply(library, proposal, reins)

@@ -6,14 +6,14 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from callsheet import files
-from callsheet.action import Outcome, PastRun, Plan
+from callsheet.action import Action, Mark, Outcome, PastRun, Plan
 from callsheet.errors import CallsheetError, Collision, LocalError, LossRefused, TreeError, UsageError
 from callsheet.layout import printable
 from callsheet.library import Library
@@ -215,10 +215,10 @@ class Jobs:
     def _scope(self, wanted: Wanted, plan: Plan | None) -> Actors:
         """The actors that a job is about."""
         if plan is not None:
-            return frozenset(step.actor for step in (*plan.actions, *plan.marks))
+            return _actors_of(plan.actions, plan.marks)
         if wanted.run:
             past = self._library.past(wanted.run)
-            return frozenset((*(step.action.actor for step in past.steps), *(mark.actor for mark in past.marks)))
+            return _actors_of((step.action for step in past.steps), past.marks)
         return frozenset(wanted.actors) or None
 
     def _serve(self) -> None:
@@ -246,7 +246,7 @@ class Jobs:
         except CallsheetError as error:
             told = error.problems if isinstance(error, LossRefused) else ()
             self._end(job_id, "failed", told, error=Fault(error.code, printable(str(error)), error.hint))
-        except Exception:
+        except Exception:  # noqa: BLE001  a runner outlives whatever a job dies of
             _log.exception("Job %s failed", job_id)
             self._end(job_id, "failed", error=Fault("error", "The server failed at this job", "Its log says why."))
         else:
@@ -363,6 +363,10 @@ class Jobs:
                 del self._jobs[job.id]
                 self._keys.pop(job.key, None)
                 self._store.delete(job.id)
+
+
+def _actors_of(actions: Iterable[Action], marks: Iterable[Mark]) -> frozenset[str]:
+    return frozenset(action.actor for action in actions) | {mark.actor for mark in marks}
 
 
 def _told(result: Result) -> dict[str, Any]:

@@ -14,8 +14,14 @@ from callsheet.web.schema import ActorName, Body, ErrorBody, Filename, ProblemBo
 VerbName = Literal["sync", "verify", "push", "pull", "repair", "evict", "rm", "undo"]
 _ID = "20251017T163000.000Z-1a2b"
 _RUN = "20251017T163000.123Z-77aa"
-_REQUEST = {"verb": "push", "actors": ["0000_european_16_male"], "filenames": [], "good": False, "dry_run": True}
-_JOB = {
+_REQUEST: dict[str, Any] = {
+    "verb": "push",
+    "actors": ["0000_european_16_male"],
+    "filenames": [],
+    "good": False,
+    "dry_run": True,
+}
+_JOB: dict[str, Any] = {
     "id": _ID,
     "verb": "push",
     "actors": ["0000_european_16_male"],
@@ -44,8 +50,8 @@ class JobRequest(Body):
     """What a job is to do; with `plan_of`, nothing else."""
 
     verb: VerbName | None = None
-    actors: Annotated[list[ActorName], Field(max_length=100_000)] = []
-    filenames: Annotated[list[Filename], Field(max_length=20_000)] = []
+    actors: Annotated[tuple[ActorName, ...], Field(max_length=100_000)] = ()
+    filenames: Annotated[tuple[Filename, ...], Field(max_length=20_000)] = ()
     good: bool = False
     prefer: Literal["", "local", "s3"] = ""
     run: Annotated[str, Field(max_length=64)] = ""
@@ -57,8 +63,8 @@ class JobRequest(Body):
     def wanted(self) -> Wanted:
         return Wanted(
             self.verb or "",
-            tuple(self.actors),
-            tuple(self.filenames),
+            self.actors,
+            self.filenames,
             self.good,
             self.prefer,
             self.run,

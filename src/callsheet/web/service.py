@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from dataclasses import asdict
 from typing import Any
 
 import orjson
 
+from callsheet.layout import printable
 from callsheet.library import Library
-from callsheet.model import Actor
+from callsheet.model import Actor, Problem
+from callsheet.report import Report
 from callsheet.web import views
 from callsheet.web.hub import Hub
 from callsheet.web.index import Index
@@ -16,6 +20,9 @@ from callsheet.web.jobs import Jobs
 from callsheet.web.jobschema import job_as_dict
 from callsheet.web.jobstore import Job
 from callsheet.web.views import Row, Size
+from callsheet.web.watch import Watcher
+
+_log = logging.getLogger(__name__)
 
 
 class Service:
@@ -27,12 +34,15 @@ class Service:
         self.index = Index(library, self._tell_row, self._tell_gone)
         self.sizes: dict[str, Size] = {}
         self.jobs = Jobs(library, self._tell_job)
+        self.watcher = Watcher(library, self.jobs.turns, Messenger(self))
 
     def start(self) -> None:
         self.jobs.start()
         self.index.start()
+        self.watcher.start()
 
     def close(self) -> None:
+        self.watcher.close()
         self.jobs.close()
         self.hub.close()
         self.index.close()
@@ -40,7 +50,12 @@ class Service:
     @property
     def watching(self) -> bool:
         """Whether changes on disk are noticed by themselves."""
-        return False
+        return self.watcher.watching
+
+    @property
+    def notes(self) -> list[str]:
+        """What the one who runs this server should know, each with what to do."""
+        return [*self.jobs.notes, *self.watcher.notes]
 
     def training_data(self, actor: str) -> bytes:
         """The seed's document of an actor, as JSON."""
@@ -66,8 +81,36 @@ class Service:
     def _tell_job(self, job: Job) -> None:
         self.hub.publish("job", job_as_dict(job))
 
+    def tell_actor(self, name: str) -> None:
+        """Tell that something of an actor has changed, in its manifest or not."""
+        self.index.refresh()
+        row = self.index.row(name)
+        if row is not None:
+            self._tell_row(row)
+
     def _tell_row(self, row: Row) -> None:
         self.hub.publish("actor", self.row(row))
 
     def _tell_gone(self, name: str) -> None:
         self.hub.publish("actor", {"actor_name": name, "gone": True})
+
+
+class Messenger:
+    """Tells the listeners of a service what its watcher sees."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def touched(self, name: str) -> None:
+        self._service.tell_actor(name)
+
+    def synced(self, report: Report) -> None:
+        for row in report.actors:
+            self._service.tell_actor(row.actor.name)
+
+    def manifests_changed(self, *, in_place: bool) -> None:
+        self._service.index.refresh(fully=in_place)
+
+    def told(self, problem: Problem) -> None:
+        _log.warning("%s: %s", problem.actor or "watching", printable(problem.message))
+        self._service.hub.publish("problem", asdict(problem))

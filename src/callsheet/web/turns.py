@@ -43,12 +43,16 @@ class Turns:
             turn.begun = not any(turn.meets(other) for other in before)
             return turn.begun
 
-    def begin_at_once(self, actors: Actors) -> Turn | None:
-        """Begin before all who wait; None if somebody who has begun is about one of the same actors."""
+    def begin_at_once(self, names: frozenset[str]) -> Turn | None:
+        """Begin, before all who wait, with those of the actors whom nobody has begun with; None if there are none."""
         with self.changed:
-            turn = Turn(actors, begun=True)
-            if any(other.begun and turn.meets(other) for other in self._line):
+            begun = [turn.actors for turn in self._line if turn.begun]
+            if None in begun:
                 return None
+            free = names.difference(*(actors for actors in begun if actors is not None))
+            if not free:
+                return None
+            turn = Turn(free, begun=True)
             self._line.insert(0, turn)
             return turn
 
