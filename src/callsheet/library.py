@@ -79,7 +79,7 @@ class Library:
 
     def status(self, actors: Sequence[str] = ()) -> Report:
         """What the manifests say and what has changed on disk since: no network, no hashing, nothing written."""
-        return run_status(self.root, self.where, self._store, self._surveyor.survey().matching(actors))
+        return run_status(self.root, self.where, self._store, self.survey().matching(actors))
 
     def plan(
         self,
@@ -266,6 +266,10 @@ class Library:
             self._store.flush()
         return actor
 
+    def survey(self) -> survey.Survey:
+        """Which folders, manifests and actors belong together, and which collide. Costs next to nothing while nothing has changed."""
+        return self._surveyor.survey()
+
     def _is_folder(self, name: str) -> bool:
         """Also a link to a disk that is not mounted."""
         return os.path.lexists(os.path.join(self.root, self.where.folder(name)))
@@ -277,7 +281,7 @@ class Library:
         return next(iter(self.remote.list(self.where.bucket, self.where.key_prefix(name))), None) is not None
 
     def _actor(self, wanted: str) -> Actor:
-        found = self._surveyor.survey().matching((wanted,))
+        found = self.survey().matching((wanted,))
         if not found.actors:
             told = found.problems[0]
             raise Collision(f"{told.actor}: {told.message}")

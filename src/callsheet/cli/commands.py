@@ -17,6 +17,7 @@ from callsheet.cli.options import (
     tree_options,
     with_library,
 )
+from callsheet.cli.serving import serve
 from callsheet.cli.trash import trash
 from callsheet.errors import UsageError
 
@@ -166,21 +167,22 @@ def mark(
 @click.option(
     "--big", type=click.IntRange(1, 100_000), metavar="N", help="N actors with small pictures, to try out scale."
 )
+@click.option("--serve", "and_serve", is_flag=True, help="Then serve it, until Ctrl-C: see callsheet serve.")
 @json_option
-def demo(directory: str, big: int | None, as_json: bool) -> int:
+def demo(directory: str, big: int | None, and_serve: bool, as_json: bool) -> int:
     """Make a small made-up data set with every status in it, sync it, and tell what to look at.
 
     Writes into DIRECTORY [default: callsheet-demo], with a folder as its bucket: no S3, no credentials. A demo that is
     already there is replaced; any other folder that is not empty is refused.
     """
-    from callsheet.cli.demo import make_demo, show_demo
+    from callsheet.cli.demo import make_demo, serve_demo, show_demo
 
     tree, report = make_demo(directory, big)
     if as_json:
         print_json({**report.as_dict(), "root": tree.root, "notes": list(tree.notes)})
     else:
         show_demo(tree, report)
-    return 0
+    return serve_demo(tree) if and_serve else 0
 
 
 def _tell(report: Report, *, as_json: bool) -> int:
@@ -194,5 +196,5 @@ def _tell(report: Report, *, as_json: bool) -> int:
     return 1 if report.problems else 0
 
 
-for verb in (push, pull, repair, evict, rm, apply, undo, trash):
+for verb in (push, pull, repair, evict, rm, apply, undo, trash, serve):
     callsheet.add_command(verb)

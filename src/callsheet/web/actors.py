@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from callsheet.action import Curation
 from callsheet.errors import UnknownImage
 from callsheet.layout import printable
-from callsheet.library import Glance
 from callsheet.model import Entry
+from callsheet.status import Glance
 from callsheet.web import schema, views
 from callsheet.web.answers import ApiError, errors, has_tag, json_response, tagged, unchanged
 from callsheet.web.service import Service
@@ -72,7 +72,7 @@ def training_data(request: Request, service: TheService, actor: str) -> Response
 def curate_images(service: TheService, actor: str, body: schema.Curations) -> Response:
     """Set marks and prompts of several images, all at once."""
     changes = {name: Curation(change.good, change.prompt) for name, change in body.images.items()}
-    run, images = _curated(service, actor, changes, None)
+    run, images = _curated(service, actor, changes)
     return json_response({"run": run, "images": images})
 
 
@@ -105,12 +105,16 @@ def curate_image(
             hint = "Read it again, then decide anew."
             raise ApiError(412, "changed", f"{printable(filename)} has changed since it was read", hint=hint)
 
-    run, images = _curated(service, actor, {filename: Curation(body.good, body.prompt)}, check)
+    run, images = _curated(service, actor, {filename: Curation(body.good, body.prompt)}, check=check)
     return json_response({**images[0], "run": run}, headers={"ETag": images[0]["etag"]})
 
 
+def _agreed(_: Entry) -> None:
+    """The check that lets every image be changed."""
+
+
 def _curated(
-    service: Service, actor: str, changes: Mapping[str, Curation], check: Callable[[Entry], None] | None
+    service: Service, actor: str, changes: Mapping[str, Curation], check: Callable[[Entry], None] = _agreed
 ) -> tuple[str, list[dict[str, Any]]]:
     """The run's id, and the images as they are then."""
     library = service.library

@@ -53,6 +53,13 @@ def error_response(status: int, code: str, message: str, hint: str = "") -> Resp
     return json_response({"error": code, "message": printable(message), "hint": hint}, status)
 
 
+def error_of(error: CallsheetError) -> Response:
+    """The answer that tells of `error`."""
+    if isinstance(error, ApiError):
+        return error_response(error.status, error.name, str(error), error.hint)
+    return error_response(error.http_status, error.code, str(error), error.hint)
+
+
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route may answer, for OpenAPI."""
     return {status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in statuses}
@@ -63,9 +70,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(CallsheetError)
     def _(_: Request, error: CallsheetError) -> Response:
-        if isinstance(error, ApiError):
-            return error_response(error.status, error.name, str(error), error.hint)
-        return error_response(error.http_status, error.code, str(error), error.hint)
+        return error_of(error)
 
     @app.exception_handler(RequestValidationError)
     def _(_: Request, error: RequestValidationError) -> Response:

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add, attrgetter
 
@@ -45,7 +45,7 @@ class Totals:
     """Of all actors."""
 
     actors: int = 0
-    counts: Counts = Counts()
+    counts: Counts = field(default_factory=Counts)
     problems: int = 0
 
 

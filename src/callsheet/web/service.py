@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -19,6 +20,7 @@ from callsheet.web.index import Index
 from callsheet.web.jobs import Jobs
 from callsheet.web.jobschema import job_as_dict
 from callsheet.web.jobstore import Job
+from callsheet.web.options import ServeOptions
 from callsheet.web.views import Row, Size
 from callsheet.web.watch import Watcher
 
@@ -28,8 +30,9 @@ _log = logging.getLogger(__name__)
 class Service:
     """The library of one tree, and what a server has beside it."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, options: ServeOptions = ServeOptions()) -> None:  # noqa: B008  it is frozen
         self.library = library
+        self.options = options
         self.hub = Hub()
         self.index = Index(library, self._tell_row, self._tell_gone)
         self.sizes: dict[str, Size] = {}
@@ -70,7 +73,7 @@ class Service:
 
     def base_image(self, actor: Actor) -> tuple[str, str] | None:
         """The relative path of the actor's base image, and its version; None if there is none."""
-        path = self.library.base_image(actor)
+        path = self.library.base_image(actor.name)
         if path is None:
             return None
         try:
@@ -81,12 +84,12 @@ class Service:
     def _tell_job(self, job: Job) -> None:
         self.hub.publish("job", job_as_dict(job))
 
-    def tell_actor(self, name: str) -> None:
-        """Tell that something of an actor has changed, in its manifest or not."""
+    def tell_actors(self, names: Iterable[str]) -> None:
+        """Tell that something of actors has changed, in their manifests or not."""
         self.index.refresh()
-        row = self.index.row(name)
-        if row is not None:
-            self._tell_row(row)
+        for name in names:
+            if row := self.index.row(name):
+                self._tell_row(row)
 
     def _tell_row(self, row: Row) -> None:
         self.hub.publish("actor", self.row(row))
@@ -101,12 +104,11 @@ class Messenger:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def touched(self, name: str) -> None:
-        self._service.tell_actor(name)
+    def touched(self, names: Iterable[str]) -> None:
+        self._service.tell_actors(names)
 
     def synced(self, report: Report) -> None:
-        for row in report.actors:
-            self._service.tell_actor(row.actor.name)
+        self._service.tell_actors(row.actor.name for row in report.actors)
 
     def manifests_changed(self, *, in_place: bool) -> None:
         self._service.index.refresh(fully=in_place)

@@ -14,8 +14,8 @@ import orjson
 from callsheet import layout, reconcile
 from callsheet.codec import counts, size_mib
 from callsheet.layout import Layout
-from callsheet.library import Glance
 from callsheet.model import Actor, Counts, Entry, Manifest, Problem, S3Record, Status
+from callsheet.status import Glance
 
 Size = tuple[int, int]
 """Width and height in pixels."""

@@ -42,8 +42,8 @@ _LEGACY = frozenset((layout.RESPONSE, layout.PROMPT_METADATA, layout.OLD_MANIFES
 class Witness(Protocol):
     """Whoever is told what the watcher sees; called from its threads."""
 
-    def touched(self, name: str) -> None:
-        """Something has changed in an actor's folder; once until it is looked at again."""
+    def touched(self, names: Iterable[str]) -> None:
+        """Something has changed in these actors' folders; each is told once until it is looked at again."""
 
     def synced(self, report: Report) -> None:
         """Some actors were looked at again, and their manifests say what is here now."""
@@ -157,8 +157,8 @@ class Watcher:
             for name in to_sync:
                 first_s = self._changed[name].first_s if name in self._changed else now_s
                 self._changed[name] = _Waiting(first_s, now_s)
-        for name in sorted(fresh):
-            self._witness.touched(name)
+        if fresh:
+            self._witness.touched(sorted(fresh))
         if written:
             self._witness.manifests_changed(in_place=Change.modified in written)
 

@@ -1,0 +1,141 @@
+"""Running the server: the socket, the signals that end it, and who may reach it."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from types import FrameType
+from urllib.parse import quote
+
+import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from callsheet.errors import UsageError
+from callsheet.layout import printable
+from callsheet.library import Library
+from callsheet.web.app import create_app
+from callsheet.web.options import ServeOptions
+from callsheet.web.security import Access, Guard, is_everywhere
+from callsheet.web.service import Service
+
+MIN_TOKEN_LENGTH = 16
+
+_GRACE_S = 3
+_TOKEN_BYTES = 24
+_log = logging.getLogger("callsheet.access")
+
+
+class Server(uvicorn.Server):
+    """Ends at the first Ctrl-C, and lets those who listen to its events go first. `force_exit` tells of a second."""
+
+    def __init__(self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.service = service
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.service.hub.close()
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the signal is not raised again
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+class AccessLog:
+    """Logs each request when it is over: never its query, which may hold a token, nor its headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, started = 0, time.monotonic()
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        finally:
+            took_ms = (time.monotonic() - started) * 1000
+            _log.info("%s %s %d %.0f ms", scope["method"], printable(scope["path"]), status, took_ms)
+
+
+def serve(library: Library, options: ServeOptions, *, on_ready: Callable[[str], None]) -> None:
+    """Serve a tree until Ctrl-C. `on_ready` is called with the URL to open, the login link if a token is needed, once the server listens.
+
+    `KeyboardInterrupt` if it was pressed twice, with requests left unanswered. `UsageError` if the server cannot listen, or must not.
+    """
+    with listen(options.host, options.port) as listener:
+        server = make_server(library, options, listener, on_ready)
+        server.run(sockets=[listener])
+    if server.force_exit:
+        raise KeyboardInterrupt
+
+
+def make_server(
+    library: Library, options: ServeOptions, listener: socket.socket, on_ready: Callable[[str], None]
+) -> Server:
+    """What `serve` runs, for a socket that `listen` made."""
+    address, port = listener.getsockname()[:2]
+    token = _token(options.token, address)
+    hosts = frozenset(host.lower() for host in options.allowed_hosts)
+    access = Access(address, port, hosts | {f"{options.host.lower()}:{port}"}, token)
+    service = Service(library, options)
+    app: ASGIApp = Guard(create_app(service), access)
+    if options.access_log:
+        app = AccessLog(app)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    return Server(config, service, lambda: on_ready(_url(address, port, token)))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to an address of this machine. `UsageError` if that cannot be."""
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(place[:2], family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        hint = "Stop what listens there, or take any free port: callsheet serve --port 0"
+        reason = error.strerror if isinstance(error, OSError) else "it is no host name"
+        raise UsageError(f"Cannot listen at {printable(host)}:{port}: {reason}", hint=hint) from error
+
+
+def _token(given: str, address: str) -> str:
+    """The token to ask for: empty for a server that only this machine reaches, unless one is given."""
+    if not given:
+        return "" if ipaddress.ip_address(address).is_loopback else secrets.token_urlsafe(_TOKEN_BYTES)
+    if len(given) < MIN_TOKEN_LENGTH or not (given.isascii() and given.isprintable()) or " " in given:
+        hint = "Leave it out, and one is made up; or take the output of: openssl rand -hex 16"
+        raise UsageError(
+            f"The token must be {MIN_TOKEN_LENGTH} or more letters, digits and signs of ASCII, without spaces",
+            hint=hint,
+        )
+    return given
+
+
+def _url(address: str, port: int, token: str) -> str:
+    """What to open in a browser."""
+    name = socket.gethostname() if is_everywhere(address) else address
+    host = f"[{name}]" if ":" in name else name
+    return f"http://{host}:{port}/" + (f"login?token={quote(token, safe='')}" if token else "")
