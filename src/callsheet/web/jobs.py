@@ -51,14 +51,17 @@ class Jobs:
     """All jobs of a tree. Safe to use from many threads.
 
     Jobs that share an actor are carried out one after the other, in the order in which they were asked for; others side by side.
-    `on_change` is called with a job whenever it has moved on.
+    `on_change` is called with a job whenever it has moved on, `on_outcome` with what came of each image.
     """
 
-    def __init__(self, library: Library, on_change: Callable[[Job], None]) -> None:
+    def __init__(
+        self, library: Library, on_change: Callable[[Job], None], on_outcome: Callable[[Outcome], None]
+    ) -> None:
         self.turns = Turns()
         self.notes: list[str] = []
         self._library = library
         self._on_change = on_change
+        self._on_outcome = on_outcome
         self._store = JobStore(library.root, library.where)
         self._lock = self.turns.changed
         self._jobs: dict[str, Job] = {}
@@ -272,6 +275,7 @@ class Jobs:
             self._change(job_id, save=True, run=run, phase="moving")
 
         def outcome(known: Outcome) -> None:
+            self._on_outcome(known)
             if known.problem is not None:
                 self._add_problem(job_id, known.problem)
 

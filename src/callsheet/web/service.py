@@ -20,7 +20,9 @@ from callsheet.web.index import Index
 from callsheet.web.jobs import Jobs
 from callsheet.web.jobschema import job_as_dict
 from callsheet.web.jobstore import Job
+from callsheet.web.metrics import Metrics
 from callsheet.web.options import ServeOptions
+from callsheet.web.poll import Poller
 from callsheet.web.views import Row, Size
 from callsheet.web.watch import Watcher
 
@@ -36,15 +38,23 @@ class Service:
         self.hub = Hub()
         self.index = Index(library, self._tell_row, self._tell_gone)
         self.sizes: dict[str, Size] = {}
-        self.jobs = Jobs(library, self._tell_job)
+        self.metrics = Metrics()
+        self.jobs = Jobs(library, self._tell_job, self.metrics.count_outcome)
+        self.metrics.watch(self.index, self.jobs, self.hub)
+        self.poller = Poller(self.jobs, options.poll_minutes) if options.poll_minutes else None
         self.watcher = Watcher(library, self.jobs.turns, Messenger(self))
 
     def start(self) -> None:
         self.jobs.start()
         self.index.start()
-        self.watcher.start()
+        if self.options.watch:
+            self.watcher.start()
+        if self.poller:
+            self.poller.start()
 
     def close(self) -> None:
+        if self.poller:
+            self.poller.close()
         self.watcher.close()
         self.jobs.close()
         self.hub.close()
