@@ -16,9 +16,7 @@ router = APIRouter(tags=["server"])
 @router.get("/healthz", response_model=schema.Health)
 def healthz(service: TheService) -> Response:
     """Whether the server works, and what the one who runs it should know. Needs no token."""
-    return json_response(
-        {"status": "ok", "version": __version__, "watching": service.watching, "notes": service.notes}
-    )
+    return json_response({"status": "ok", "version": __version__, "watching": service.watching, "notes": service.notes})
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
