@@ -9,6 +9,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import quote
 
 import orjson
 from fastapi import APIRouter, Request
@@ -18,7 +19,6 @@ from markupsafe import Markup
 
 from callsheet.errors import CallsheetError
 from callsheet.layout import printable
-from callsheet.web import views
 from callsheet.web.actors import TheService
 from callsheet.web.answers import ApiError
 
@@ -124,7 +124,8 @@ def training_page(request: Request, service: TheService, actor: str) -> Response
         return _failed(error)
     name = document["actor_name"]
     if name != actor:
-        return RedirectResponse(str(request.url.replace(path=f"/actors/{views.quote(name, safe='')}")))
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"/actors/{quote(name, safe='')}{query}")
     service.index.refresh()
     before, after = service.index.neighbours(name)
     return _render(

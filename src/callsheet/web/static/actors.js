@@ -154,7 +154,7 @@ function fill(row, actor) {
   attribute(row, "data-trouble", bad || null);
   time(row.querySelector(".when"), actor.manifest_updated);
   const counts = TOLD.filter((status) => actor[`${status}_count`]).map((status) =>
-    make("span", { "data-status": status, title: statusOf(status).meaning }, make("i", {}, statusOf(status).sign), `${number(actor[`${status}_count`])} ${statusOf(status).word.toLowerCase()}`));
+    make("span", { "data-status": status, title: statusOf(status).meaning }, make("i", {}, statusOf(status).sign), `${number(actor[`${status}_count`])} ${statusOf(status).word}`));
   row.querySelector(".counts").replaceChildren(...(counts.length || !actor.total_count ? counts : [make("i", {}, "All synced")]));
   const stack = row.querySelector(".stack");
   const parts = PARTS.map((status) => [status, actor[`${status}_count`]]).filter(([, count]) => count);

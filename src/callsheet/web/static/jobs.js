@@ -5,6 +5,7 @@ import { bytes, clone, icon, make, number, plural, say } from "./format.js";
 import { fail, tray } from "./notices.js";
 import { confirmPlan, verbWords } from "./plan.js";
 
+const LOOKS = new Set(["sync", "verify"]);
 const ENDED = new Set(["done", "cancelled", "failed", "interrupted"]);
 const ASK_EVERY_MS = 1000;
 const SHOWN = 500;
@@ -21,7 +22,7 @@ export class Jobs extends EventTarget {
   /** Plans `request`, shows the plan, and carries it out if that is wanted. Gives the ended job, or null. */
   async propose(request) {
     const [, , doing] = verbWords(request.verb);
-    const card = this.card(request.verb === "sync" ? "Looking at both sides" : `Planning: ${doing}`);
+    const card = this.card(LOOKS.has(request.verb) ? "Looking at both sides" : `Planning: ${doing}`);
     let planned;
     try {
       planned = await this.follow(await postJob({ ...request, dry_run: true }), card);
@@ -33,7 +34,7 @@ export class Jobs extends EventTarget {
     }
     if (planned.state === "failed") fail(told(planned));
     if (planned.state !== "done" || !(await confirmPlan(planned))) return null;
-    return this.run({ plan_of: planned.id }, request.verb);
+    return this.run(LOOKS.has(request.verb) ? request : { plan_of: planned.id }, request.verb);
   }
 
   /** Carries out `request` at once. */
@@ -94,13 +95,13 @@ export class Jobs extends EventTarget {
 
   conclude(job, card, done, verb) {
     if (job.run && verb !== "undo") this.undo.add(job.run, done);
-    const failed = job.outcomes.filter((outcome) => outcome.outcome === "failed");
-    const count = job.outcomes.length - failed.length;
-    const parts = [verb === "sync" || verb === "verify" ? synced(job) : `${done} ${plural(count, "image")}`];
-    if (failed.length) parts.push(`${number(failed.length)} failed`);
-    say(card.querySelector(".title"), job.state === "done" ? parts.join(", ") : `${job.state === "cancelled" ? "Cancelled" : told(job).message}: ${parts.join(", ")}`);
+    const { done: count = 0, failed = 0, marked = 0 } = job.summary ?? {};
+    const parts = LOOKS.has(verb) ? [looked(job)] : [`${done} ${plural(count || marked, count || !marked ? "image" : "mark")}`];
+    if (failed) parts.push(`${number(failed)} failed`);
+    const title = job.state === "done" ? parts.join(", ") : job.state === "cancelled" ? `Cancelled: ${parts.join(", ")}` : told(job).message;
+    say(card.querySelector(".title"), title);
     say(card.querySelector(".told"), job.error?.hint ?? "");
-    card.classList.toggle("bad", failed.length > 0 || job.state === "failed");
+    card.classList.toggle("bad", failed > 0 || job.state === "failed");
     card.querySelector("progress").hidden = true;
     const button = card.querySelector(".act");
     button.hidden = !job.run;
@@ -113,15 +114,15 @@ export class Jobs extends EventTarget {
     const shut = card.querySelector(".shut");
     shut.hidden = false;
     shut.addEventListener("click", () => card.remove());
-    outcomes(card.querySelector(".outcomes"), job, failed.length > 0);
-    if (!failed.length && job.state === "done") setTimeout(() => card.matches(":hover, :focus-within, :has([open])") || card.remove(), 12000);
+    outcomes(card.querySelector(".outcomes"), job, failed > 0);
+    if (!failed && job.state === "done") setTimeout(() => card.matches(":hover, :focus-within, :has([open])") || card.remove(), 12000);
     this.dispatchEvent(new CustomEvent("ended", { detail: job }));
   }
 }
 
 const told = (job) => job.error ?? { message: `The job is ${job.state}`, hint: "" };
 
-function synced(job) {
+function looked(job) {
   const { summary } = job;
   return summary ? `Looked at ${plural(summary.actors ?? 0, "actor")}, ${plural(summary.images ?? 0, "image")}` : "Looked at both sides";
 }
@@ -146,9 +147,10 @@ function outcomes(details, job, open) {
     ...job.outcomes.map((outcome) => [outcome.outcome === "done", outcome.filename, outcome.message ?? ""]),
     ...problems.map((problem) => [false, problem.filename || problem.actor, problem.message]),
   ].sort((one, other) => one[0] - other[0]);
+  const more = Math.max(0, job.outcome_count - job.outcomes.length) + Math.max(0, lines.length - SHOWN);
   details.hidden = !lines.length;
   details.open = open;
   say(details.querySelector("summary"), problems.length && !job.outcomes.length ? plural(problems.length, "problem") : "What came of each image");
   details.querySelector("ul").replaceChildren(...lines.slice(0, SHOWN).map(([done, name, message]) =>
-    make("li", {}, make("b", { "aria-label": done ? "done" : "failed" }, done ? "✓" : "✗"), make("span", {}, name, message ? make("span", { class: "why" }, message) : null))));
+    make("li", {}, make("b", { "aria-label": done ? "done" : "failed" }, done ? "✓" : "✗"), make("span", {}, name, message ? make("span", { class: "why" }, message) : null))), more ? make("li", { class: "muted" }, `and ${number(more)} more`) : "");
 }

@@ -6,7 +6,7 @@ const TRY_EVERY_MS = 2000;
 const TOLD_AFTER_MS = 1500;
 
 export class Live extends EventTarget {
-  /** Events: `actor` and `job` with `detail`, and `reload` when everything is to be loaded anew. */
+  /** Events: `actor`, `job` and `problem` with `detail`, and `reload` when everything is to be loaded anew. */
   constructor() {
     super();
     this.state("connecting", "Connecting");
@@ -25,7 +25,7 @@ export class Live extends EventTarget {
     this.source = source;
     source.addEventListener("hello", (event) => this.greet(JSON.parse(event.data)));
     source.addEventListener("reset", () => this.dispatchEvent(new Event("reload")));
-    for (const kind of ["actor", "job"]) {
+    for (const kind of ["actor", "job", "problem"]) {
       source.addEventListener(kind, (event) => this.dispatchEvent(new CustomEvent(kind, { detail: JSON.parse(event.data) })));
     }
     source.addEventListener("error", () => this.lose());

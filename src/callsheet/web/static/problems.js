@@ -9,7 +9,7 @@ export function showProblems(section, problems) {
   section.dataset.said = said;
   section.hidden = !problems.length;
   const lines = problems.map((problem) =>
-    make("li", { title: problem.code }, make("b", {}, problem.filename || problem.actor), ` ${problem.message}`));
+    make("li", { title: problem.code }, make("b", {}, problem.filename || problem.actor), problem.message));
   const few = problems.length <= 3;
   section.replaceChildren(make("details", { open: few ? "" : null }, make("summary", {}, plural(problems.length, "problem")), make("ul", {}, ...lines)));
 }

@@ -1,13 +1,13 @@
 // The Training Data tab: puts the model, the grid, the viewer and the jobs together, and keeps all that is shown in the URL.
 
-import { attribute, byId, debounced, number, plural, say, time, make } from "./format.js";
+import { attribute, byId, bytes, debounced, number, plural, say, time, make } from "./format.js";
 import { Grid, plainCards } from "./grid.js";
 import { Jobs } from "./jobs.js";
 import { addKeys, showHelp } from "./keys.js";
 import { Live } from "./live.js";
 import { Marks } from "./marks.js";
 import { Model } from "./model.js";
-import { tell } from "./notices.js";
+import { fail, tell } from "./notices.js";
 import { showProblems } from "./problems.js";
 import { Selection } from "./selection.js";
 import { Undo } from "./undo.js";
@@ -155,6 +155,8 @@ function show() {
   const when = make("time", {});
   time(when, data.manifest_updated);
   const parts = [model.filtered ? `${number(model.visible.length)} of ${plural(data.total_count, "image")}` : plural(data.total_count, "image")];
+  const size = model.visible.reduce((sum, image) => sum + (image.size_bytes ?? 0), 0);
+  if (size) parts.push(bytes(size));
   if (data.changed_since_sync) parts.push("changed since the last sync");
   byId("sum").replaceChildren(`${parts.join(", ")} · synced `, when);
   empty(data);
@@ -214,6 +216,7 @@ const reload = debounced(() => model.load(), AGAIN_MS);
 live.addEventListener("actor", ({ detail }) => detail.actor_name === name && reload());
 live.addEventListener("reload", reload);
 jobs.addEventListener("ended", reload);
+live.addEventListener("problem", ({ detail }) => (!detail.actor || detail.actor === name) && fail(detail));
 addEventListener("popstate", followUrl);
 
 const sizesKnown = debounced(() => model.load(), DIMENSIONS_AFTER_MS); // making its thumbnail is what tells an image's dimensions
