@@ -47,7 +47,7 @@ WITHIN = {
     "status": {"survey"},
     "sync": {"run", "listing", "survey", "observe", "migrate"},
     "perform": set(),
-    "execute": {"perform"},
+    "execute": {"run", "perform"},
     "amend": {"run", "survey"},
     "transfer": {"run", "survey", "sync", "perform", "execute", "amend"},
     "trash": {"listing"},
