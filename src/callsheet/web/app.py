@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from starlette_compress import CompressMiddleware
 
 from callsheet import __version__
-from callsheet.web import actors, answers, events
+from callsheet.web import actors, answers, events, health, work
+from callsheet.web.metrics import Timed
 from callsheet.web.service import Service
 
 _COMPRESSED_FROM_BYTES = 1000
@@ -35,8 +36,9 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    for room in (actors, events):
+    for room in (actors, events, work, health):
         app.include_router(room.router)
     answers.install(app)
+    app.add_middleware(Timed, metrics=service.metrics)
     app.add_middleware(CompressMiddleware, minimum_size=_COMPRESSED_FROM_BYTES)
     return app

@@ -168,3 +168,10 @@ class Curations(Body):
 class Curated(BaseModel):
     run: str
     images: list[ImageBody]
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+    version: str
+    watching: bool
+    notes: list[str]
