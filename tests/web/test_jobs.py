@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from asking import ask, done, job, listening
 
 from api_server import Api, running
-from asking import ask, done, ended, job, listening, sent, wait_until
 from callsheet.model import Location
 from callsheet.remote.contract import Source
 from callsheet.remote.memory import MemoryRemote
