@@ -13,6 +13,7 @@ from callsheet.web import views
 from callsheet.web.hub import Hub
 from callsheet.web.index import Index
 from callsheet.web.options import ServeOptions
+from callsheet.web.thumbnails import Thumbnails
 from callsheet.web.views import Row, Size
 
 
@@ -25,6 +26,7 @@ class Service:
         self.hub = Hub()
         self.index = Index(library, self._tell_row, self._tell_gone)
         self.sizes: dict[str, Size] = {}
+        self.thumbnails = Thumbnails(library.root, library.where, self.sizes)
 
     def start(self) -> None:
         self.index.start()
@@ -32,6 +34,7 @@ class Service:
     def close(self) -> None:
         self.hub.close()
         self.index.close()
+        self.thumbnails.close()
 
     @property
     def watching(self) -> bool:
