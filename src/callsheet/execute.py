@@ -20,9 +20,10 @@ from callsheet.layout import printable
 from callsheet.model import Problem
 from callsheet.perform import Site, download, perform
 from callsheet.report import Moved
+from callsheet.run import Stop
 
 OnMoved = Callable[[Moved], None]
-Stop = Callable[[], bool]
+OnOutcome = Callable[[Outcome], None]
 
 _TOLD_EVERY_S = 0.1
 _BATCH_IMAGES = 8
@@ -38,6 +39,7 @@ def execute(
     at_once: int,
     stop: Stop,
     on_moved: OnMoved,
+    on_outcome: OnOutcome,
 ) -> list[Outcome]:
     """What each action came to, in the order of `actions`; those after `stop` said so have none and are left out at the end.
 
@@ -54,6 +56,7 @@ def execute(
             if outcome is not None:
                 outcomes[number] = outcome
                 recorder.outcome(number, outcome)
+                on_outcome(outcome)
                 failed += outcome.problem is not None
             if time.monotonic() - told_s > _TOLD_EVERY_S or len(outcomes) == len(actions):
                 told_s = time.monotonic()

@@ -11,18 +11,20 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from callsheet import amend, layout, survey
-from callsheet.action import Curation, Plan, Verb
+from callsheet.action import Curation, PastRun, Plan, Verb
 from callsheet.amend import Check
 from callsheet.errors import Collision, LossRefused, PlanError, UnknownActor, UnknownRun, UsageError
-from callsheet.execute import OnMoved, Stop
+from callsheet.execute import OnMoved, OnOutcome
+from callsheet.fetch import fetch, presigned
 from callsheet.journal import Journal
 from callsheet.layout import Layout
 from callsheet.model import Actor, Entry, Manifest
 from callsheet.plan import Choice
 from callsheet.remote import Remote
 from callsheet.remote.breaker import Breaker
+from callsheet.remote.contract import Reading
 from callsheet.report import Curated, Proposal, Report, Transfer, distinct
-from callsheet.run import Run, SyncOptions, new_run_id
+from callsheet.run import Run, Stop, SyncOptions, never, new_run_id
 from callsheet.status import Glance, base_image, glance, run_status
 from callsheet.store import Store
 from callsheet.sync import OnProgress, run_sync
@@ -34,10 +36,6 @@ _T = TypeVar("_T")
 
 def _silent(_: object) -> None:
     pass
-
-
-def _never() -> bool:
-    return False
 
 
 class Library:
@@ -63,19 +61,21 @@ class Library:
         download: bool = True,
         dry_run: bool = False,
         accept_loss: bool = False,
+        stop: Stop = never,
         executor: Executor | None = None,
         on_progress: OnProgress = _silent,
     ) -> Report:
         """Look at both sides of all actors (or of those named: `0`, `0000` or the folder's name) and bring their manifests up to date.
 
         `offline` does not look at S3; `verify` hashes every file again; without `download`, an object whose content nothing else
-        tells keeps its recorded status; `dry_run` writes nothing; `accept_loss` records even mass disappearance.
+        tells keeps its recorded status; `dry_run` writes nothing; `accept_loss` records even mass disappearance. `stop` is asked
+        before each actor: once it says yes, those under way are finished, and the report says that it was `interrupted`.
         Jobs run on `executor`, or on threads of our own. Single failures are in the report's problems; raised are
         `TreeError`, `UnknownActor`, `Collision` (for a named actor) and `LossRefused`.
         """
         options = SyncOptions(offline, verify, download, dry_run, accept_loss)
         with self._pool(executor) as pool:
-            return self._unsurprised(options, lambda run: run_sync(run, tuple(actors), pool, on_progress))
+            return self._unsurprised(options, lambda run: run_sync(run, tuple(actors), pool, on_progress, stop=stop))
 
     def status(self, actors: Sequence[str] = ()) -> Report:
         """What the manifests say and what has changed on disk since: no network, no hashing, nothing written."""
@@ -90,13 +90,15 @@ class Library:
         good: bool = False,
         prefer: str = "",
         dry_run: bool = False,
+        stop: Stop = never,
         executor: Executor | None = None,
         on_progress: OnProgress = _silent,
     ) -> Proposal:
         """Sync the actors (all, or those named), and plan a `push`, `pull`, `repair`, `evict` or `rm` of their images.
 
         `only` names images, `good` takes those marked good; `prefer` (`local`, `s3`) settles what a repair would refuse.
-        Nothing is moved; after `dry_run` nothing was written either. The plan is plain data, for `apply`, now or later. Raises
+        Nothing is moved; after `dry_run` nothing was written either. The plan is plain data, for `apply`, now or later. `stop` is
+        as for `sync`; then the plan is for the actors that were looked at. Raises
         what `sync` does, `UnknownImage` if no actor has an image of `only`, and `UsageError`.
         """
         chosen = _verb(verb)
@@ -108,7 +110,7 @@ class Library:
         with self._pool(executor) as pool:
             return self._unsurprised(
                 SyncOptions(dry_run=dry_run),
-                lambda run: propose(run, chosen, tuple(actors), choice, pool, on_progress),
+                lambda run: propose(run, chosen, tuple(actors), choice, pool, on_progress, stop),
             )
 
     def plan_undo(
@@ -175,7 +177,9 @@ class Library:
         plan: Plan | Proposal,
         *,
         limit_bytes_s: int | None = None,
-        stop: Stop = _never,
+        stop: Stop = never,
+        on_begun: Callable[[str], None] = _silent,
+        on_outcome: OnOutcome = _silent,
         on_moved: OnMoved = _silent,
         on_progress: OnProgress = _silent,
         executor: Executor | None = None,
@@ -185,25 +189,32 @@ class Library:
         Each action first checks that what it expects is still so; one that finds otherwise, or fails, is a problem of the
         result, and the others go on. What is replaced or removed goes to the trash of its side. `stop` is asked now and then:
         once it says yes, what is under way is finished and nothing more begun. `limit_bytes_s` holds all transfers together to
-        a rate.
+        a rate. `on_begun` is called with the run's id, when its journal is on disk and nothing has been done yet, and not if there is
+        nothing to do; `on_outcome` with what came of each action, as it is known. All are called by the thread that called this.
         """
         proposal = plan if isinstance(plan, Proposal) else Proposal(plan, Report(plan.verb.value, (), ()))
         if not proposal.plan.actions and not proposal.plan.marks:
             problems = distinct((*proposal.seen.problems, *proposal.plan.refusals))
             report = replace(proposal.seen, verb=proposal.plan.verb.value, problems=problems)
-            return Transfer("", proposal.plan, (), report)
+            return Transfer("", proposal.plan, (), report, interrupted=report.interrupted)
         run = self._run(SyncOptions())
-        pace = Pace(self._transfers, limit_bytes_s, stop, on_moved, on_progress)
+        pace = Pace(self._transfers, limit_bytes_s, stop, on_begun, on_outcome, on_moved, on_progress)
         with self._pool(executor, self._transfers) as movers, self._pool(executor) as lookers:
             result = carry_out(run, run.remote or self.remote, self.journal, proposal.plan, movers, lookers, pace)
-        return replace(result, report=_brought_up(proposal.seen, result.report))
+        interrupted = result.interrupted or proposal.seen.interrupted
+        return replace(result, report=_brought_up(proposal.seen, result.report), interrupted=interrupted)
+
+    def runs(self) -> list[str]:
+        """The ids of all past runs that moved or marked something, or were to, the newest first."""
+        return self.journal.runs()[::-1]
+
+    def past(self, run_id: str) -> PastRun:
+        """What a past run did, as its journal tells it. `UnknownRun` if there was no such run, `PlanError` if it makes no sense."""
+        return self.journal.read(run_id)
 
     def manifest(self, actor: str) -> Manifest:
         """One actor's manifest, empty if it has none yet."""
-        found = self._actor(actor)
-        manifest = self._store.load(found.stem)
-        survey.claim(manifest, found)
-        return manifest or Manifest(None)
+        return self._claimed(self._actor(actor))
 
     def glance(self, actor: str) -> Glance:
         """One actor as it is recorded and as it lies on disk now: no network, no hashing, nothing written.
@@ -218,6 +229,24 @@ class Library:
         A symlink that leaves the actor's folder is not followed.
         """
         return base_image(self.root, self.where, self._actor(actor))
+
+    def fetch(self, actor: str, filename: str) -> Reading:
+        """Begin to read an image's object in S3, if it is still the one that is recorded. Whoever reads closes its `blocks`.
+
+        `UnknownImage`; `NoSuchObject` if it is not in S3, by the record or by now; `ObjectChanged`; `ForeignBucket` if it is in one
+        that is neither the bucket nor one of the `other_buckets`; or another `RemoteError`.
+        """
+        found = self._actor(actor)
+        return fetch(self.remote, self.where, found, self._claimed(found), filename)
+
+    def presigned(self, actor: str, filename: str, expires_s: int = 900) -> str | None:
+        """A URL by which anybody may get an image's object from S3 until it expires, at most 900 seconds from now: a secret until then.
+
+        None for a store without such URLs. Raises what `fetch` does, but asks nobody, so the object need not be there; `ValueError`
+        for a longer time.
+        """
+        found = self._actor(actor)
+        return presigned(self.remote, self.where, found, self._claimed(found), filename, expires_s)
 
     def curate(
         self, actor: str, changes: Mapping[str, Curation], *, check: Check = _silent, dry_run: bool = False
@@ -279,6 +308,12 @@ class Library:
         if not layout.has_actor_form(name):
             return False
         return next(iter(self.remote.list(self.where.bucket, self.where.key_prefix(name))), None) is not None
+
+    def _claimed(self, actor: Actor) -> Manifest:
+        """The actor's manifest. `Collision` if it names another folder."""
+        manifest, _ = self._store.load_stamped(actor.stem)
+        survey.claim(manifest, actor)
+        return manifest or Manifest(None)
 
     def _actor(self, wanted: str) -> Actor:
         found = self.survey().matching((wanted,))

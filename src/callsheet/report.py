@@ -63,12 +63,16 @@ class ActorReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole run. `problems` names all that it could not do or vouch for; no problems means that all of it is true."""
+    """A whole run. `problems` names all that it could not do or vouch for; no problems means that all of it is true.
+
+    An `interrupted` one was stopped: actors that it did not come to have no row.
+    """
 
     verb: str
     actors: tuple[ActorReport, ...]
     problems: tuple[Problem, ...]
     dry_run: bool = False
+    interrupted: bool = False
 
     @property
     def counts(self) -> Counts:
@@ -87,6 +91,7 @@ class Report:
         return {
             "verb": self.verb,
             "dry_run": self.dry_run,
+            "interrupted": self.interrupted,
             "actors": len(self.actors),
             **_numbers(self.counts),
             "manifests_updated": self.manifests_updated,

@@ -14,6 +14,14 @@ from callsheet.remote import Remote
 from callsheet.store import Store
 from callsheet.survey import Surveyor
 
+Stop = Callable[[], bool]
+"""Asked now and then: whether to begin nothing more. What is under way is finished."""
+
+
+def never() -> bool:
+    """The `Stop` that lets a run go on to its end."""
+    return False
+
 
 @dataclass(frozen=True, slots=True)
 class SyncOptions:

@@ -29,7 +29,7 @@ from callsheet.observe import Observer, Sighting
 from callsheet.reconcile import Losses
 from callsheet.remote import Remote
 from callsheet.report import ActorReport, Progress, Report, distinct
-from callsheet.run import Run
+from callsheet.run import Run, Stop, never
 
 OnProgress = Callable[[Progress], None]
 OnLook = Callable[[Actor, Manifest, bool], None]
@@ -77,6 +77,18 @@ class Outcome:
     listed: bool = False
 
 
+class _Halt:
+    """A `stop` that stays with its yes."""
+
+    def __init__(self, stop: Stop) -> None:
+        self._stop = stop
+        self.said = False
+
+    def __call__(self) -> bool:
+        self.said = self.said or self._stop()
+        return self.said
+
+
 class _Stale(Exception):
     """Somebody else has recorded what they saw since we looked."""
 
@@ -89,8 +101,11 @@ def run_sync(
     *,
     among: frozenset[str] | None = None,
     on_look: OnLook | None = None,
+    stop: Stop = never,
 ) -> Report:
     """All of it. `LossRefused` if mass disappearance was seen and not accepted: then no loss was recorded.
+
+    Once `stop` says yes, no other actor is begun, and losses that wait for all actors to be looked at are not recorded.
 
     `among` is for all actors with these names and no others, in place of `wanted`; none of them need be there.
     """
@@ -102,26 +117,28 @@ def run_sync(
     actors = sorted(chosen.actors, key=lambda actor: listing_order(actor.name))
     few = bool(wanted) or (among is not None and len(among) <= _FEW)
     outcomes: list[Outcome] = []
+    halt = _Halt(stop)
     images = hashed_bytes = 0
     tasks: Iterator[Task] = map(Task, actors)
     if run.remote is not None and not few:
-        tasks = _listed(run, run.remote, actors, everyone if among is None else None, problems)
+        tasks = _listed(run, run.remote, actors, everyone if among is None else None, problems, halt)
     with HashAhead(actors, partial(_sure_to_be_hashed, run)) as ahead:
-        for outcome in _each(executor, _look_and_record, replace(run, ahead=ahead), tasks):
+        for outcome in _each(executor, _look_and_record, replace(run, ahead=ahead), tasks, halt):
             outcomes.append(_shown(outcome, on_look))
             images += outcome.report.counts.total if outcome.report else 0
             hashed_bytes += outcome.hashed_bytes
             on_progress(Progress(len(outcomes), max(len(chosen.actors), len(outcomes)), images, hashed_bytes))
     problems.extend(problem for outcome in outcomes for problem in outcome.problems)
-    _refuse_mass_loss(run, outcomes, problems)
-    held = [outcome.held for outcome in outcomes if outcome.held]
+    held = [] if halt.said else [outcome.held for outcome in outcomes if outcome.held]
+    if held:
+        _refuse_mass_loss(run, outcomes, problems)
     late = [_shown(outcome, on_look) for outcome in _each(executor, _record_held, run, iter(held))]
     outcomes.extend(late)
     if not run.options.dry_run:
         run.store.flush()
     problems.extend(problem for outcome in late for problem in outcome.problems)
     rows = sorted((outcome.report for outcome in outcomes if outcome.report), key=lambda row: row.actor.name)
-    return Report("sync", tuple(rows), distinct(problems), dry_run=run.options.dry_run)
+    return Report("sync", tuple(rows), distinct(problems), dry_run=run.options.dry_run, interrupted=halt.said)
 
 
 def _shown(outcome: Outcome, on_look: OnLook | None) -> Outcome:
@@ -140,17 +157,24 @@ def _sure_to_be_hashed(run: Run, actor: Actor) -> list[str]:
 
 
 def _listed(
-    run: Run, remote: Remote, actors: list[Actor], everyone: survey.Survey | None, problems: list[Problem]
+    run: Run,
+    remote: Remote,
+    actors: list[Actor],
+    everyone: survey.Survey | None,
+    problems: list[Problem],
+    halt: Stop,
 ) -> Iterator[Task]:
     """Each actor with its part of one listing of the whole prefix: a merge of two sorted streams.
 
     `actors` are in the listing's order; folders that exist in S3 only come last, unless `everyone` is None. What went wrong
-    is added to `problems`.
+    is added to `problems`. It ends where `halt` says so: what was not listed then is in no task.
     """
     waiting = actors[::-1]
     strangers: dict[str, Listing] = {}
     folders = Folders(run.where, remote)
     for name, listing in folders:
+        if halt():
+            return
         while waiting and listing_order(waiting[-1].name) < listing_order(name):
             yield Task(waiting.pop(), Listing({}, complete=True))
         if waiting and waiting[-1].name == name:
@@ -312,25 +336,39 @@ def _refuse_mass_loss(run: Run, outcomes: list[Outcome], problems: list[Problem]
             raise LossRefused(message, hint=hint, problems=distinct(problems))
 
 
-def _each(executor: Executor, job: Callable[[Run, _T], Outcome], run: Run, tasks: Iterable[_T]) -> Iterator[Outcome]:
-    """The outcomes of `job` for all tasks, as they come; few are under way at once, for there may be a million."""
+def _each(
+    executor: Executor, job: Callable[[Run, _T], Outcome], run: Run, tasks: Iterable[_T], halt: Stop = never
+) -> Iterator[Outcome]:
+    """The outcomes of `job` for all tasks, as they come; few are under way at once, for there may be a million.
+
+    After `halt` said so, of those tasks only that were begun before.
+    """
     pending: set[Future[Outcome]] = set()
     done: SimpleQueue[Future[Outcome]] = SimpleQueue()
 
-    def next_done() -> Outcome:
+    def next_done() -> Iterator[Outcome]:
         future = done.get()
         pending.remove(future)
-        return future.result()
+        if not future.cancelled():
+            yield future.result()
 
     try:
         for task in tasks:
+            if halt():
+                break
             future = executor.submit(job, run, task)
             pending.add(future)
             future.add_done_callback(done.put)
             if len(pending) >= _IN_FLIGHT:
-                yield next_done()
+                yield from next_done()
         while pending:
-            yield next_done()
+            if halt():
+                _cancel(pending)
+            yield from next_done()
     finally:
-        for future in pending:
-            future.cancel()
+        _cancel(pending)
+
+
+def _cancel(pending: Iterable[Future[Outcome]]) -> None:
+    for future in pending:
+        future.cancel()

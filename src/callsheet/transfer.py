@@ -7,7 +7,7 @@ and recorded.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from callsheet import amend, layout, pictures
 from callsheet.action import Action, Mark, Op, Outcome, PastRun, Plan, Verb
 from callsheet.errors import CallsheetError, UnknownImage
-from callsheet.execute import OnMoved, Stop, execute, make_durable
+from callsheet.execute import OnMoved, OnOutcome, execute, make_durable
 from callsheet.journal import Journal
 from callsheet.meter import Meter
 from callsheet.model import Actor, Manifest, Problem, Status
@@ -23,23 +23,31 @@ from callsheet.perform import Site
 from callsheet.plan import Choice, Subject, local_may_win, marks_taken_back, planned, restored, taken_back
 from callsheet.remote import Remote
 from callsheet.report import Proposal, Report, Transfer, distinct
-from callsheet.run import Run
+from callsheet.run import Run, Stop
 from callsheet.sync import OnProgress, run_sync
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a plan is carried out: actions at once, bytes a second (None: as fast as it goes), when to stop, whom to tell."""
+    """How a plan is carried out: actions at once, bytes a second (None: as fast as it goes), when to stop, whom to tell what."""
 
     at_once: int
     limit_bytes_s: int | None
     stop: Stop
+    on_begun: Callable[[str], None]
+    on_outcome: OnOutcome
     on_moved: OnMoved
     on_progress: OnProgress
 
 
 def propose(
-    run: Run, verb: Verb, wanted: tuple[str, ...], choice: Choice, executor: Executor, on_progress: OnProgress
+    run: Run,
+    verb: Verb,
+    wanted: tuple[str, ...],
+    choice: Choice,
+    executor: Executor,
+    on_progress: OnProgress,
+    stop: Stop,
 ) -> Proposal:
     """Look at the actors, and plan. `UnknownImage` if none of them has one of the images that the choice names."""
     steps: dict[str, list[Action | Problem]] = {}
@@ -54,8 +62,8 @@ def propose(
         if found:
             steps[actor.name] = found
 
-    seen = run_sync(run, wanted, executor, on_progress, on_look=look)
-    unknown = choice.only - met
+    seen = run_sync(run, wanted, executor, on_progress, on_look=look, stop=stop)
+    unknown = frozenset() if seen.interrupted else choice.only - met
     if unknown and all(problem.actor for problem in seen.problems):  # else they may be in S3, which was not seen
         raise _unknown(unknown, "`callsheet status ACTOR` tells what is there.")
     return Proposal(_plan(verb, (step for name in sorted(steps) for step in steps[name])), seen)
@@ -117,8 +125,16 @@ def carry_out(
     """
     site = Site(run.root, run.where, remote, run.id, Meter(pace.limit_bytes_s))
     with journal.begin(run.id, plan, run.started) as recorder:
+        pace.on_begun(run.id)
         outcomes = execute(
-            site, plan.actions, movers, recorder, at_once=pace.at_once, stop=pace.stop, on_moved=pace.on_moved
+            site,
+            plan.actions,
+            movers,
+            recorder,
+            at_once=pace.at_once,
+            stop=pace.stop,
+            on_moved=pace.on_moved,
+            on_outcome=pace.on_outcome,
         )
         told = make_durable(site, outcomes)
         unmarked = amend.mark(run, plan.marks)
