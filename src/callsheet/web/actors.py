@@ -80,7 +80,7 @@ def curate_images(service: TheService, actor: str, body: schema.Curations) -> Re
 def one_image(request: Request, service: TheService, actor: str, filename: str) -> Response:
     """One image, with its entry as the manifest has it."""
     glance = service.library.glance(actor)
-    index, entry = _find(glance, filename)
+    index, entry = find_image(glance, filename)
     document = {**_image(service, glance, index, entry), "raw": dict(entry.source)}
     tag = document["etag"]
     return unchanged(request, tag) or json_response(document, headers={"ETag": tag, "Cache-Control": "no-cache"})
@@ -126,7 +126,8 @@ def _curated(
     return done.run_id, [_image(service, glance, index, entry) for index, entry in places]
 
 
-def _find(glance: Glance, filename: str) -> tuple[int, Entry]:
+def find_image(glance: Glance, filename: str) -> tuple[int, Entry]:
+    """An image's place in its manifest, and its entry. `UnknownImage` if it has none."""
     found = views.find(glance.manifest, filename)
     if found is None:
         hint = "A sync records new images."

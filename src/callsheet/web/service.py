@@ -22,6 +22,7 @@ from callsheet.web.jobstore import Job
 from callsheet.web.metrics import Metrics
 from callsheet.web.options import ServeOptions
 from callsheet.web.poll import Poller
+from callsheet.web.thumbnails import Thumbnails
 from callsheet.web.views import Row, Size
 from callsheet.web.watch import Watcher
 
@@ -43,6 +44,7 @@ class Service:
         self.metrics.watch(self.index, self.jobs, self.hub)
         self.poller = Poller(self.jobs, options.poll_minutes) if options.poll_minutes else None
         self.watcher = Watcher(library, self.jobs.turns, Messenger(self))
+        self.thumbnails = Thumbnails(library.root, library.where, self.sizes)
 
     def start(self) -> None:
         self.jobs.start()
@@ -59,6 +61,7 @@ class Service:
         self.jobs.close()
         self.hub.close()
         self.index.close()
+        self.thumbnails.close()
 
     @property
     def watching(self) -> bool:

@@ -8,8 +8,8 @@ const LOUDER = 4; // how much fainter differences are amplified
 
 /** The URL of one side of an image, here as this page's own origin. */
 export function sideUrl(actor, image, side) {
-  const version = side === "s3" ? (image.s3?.etag ?? "") : `${image.modified_date}${image.size_bytes}`;
-  return `${imagePath(actor, image.filename)}/content?side=${side}&v=${encodeURIComponent(version)}`;
+  const version = side === "s3" ? image.s3?.etag : image.md5_hash;
+  return `${imagePath(actor, image.filename)}/content?side=${side}&direct=false&v=${encodeURIComponent(version ?? "")}`;
 }
 
 export class Compare {
