@@ -8,7 +8,7 @@ import { Live } from "./live.js";
 import { fail } from "./notices.js";
 import { showProblems } from "./problems.js";
 import { Undo } from "./undo.js";
-import { Windowed } from "./windowed.js";
+import { unloaded, Windowed } from "./windowed.js";
 
 const PER_PAGE = 100;
 const PARTS = ["synced", "local_only", "s3_only", "out_of_sync"];
@@ -98,7 +98,7 @@ async function need(from, to) {
 
 const at = (index) => pages.get(Math.floor(index / PER_PAGE) + 1)?.[index % PER_PAGE];
 
-const rows = () => ({ length: total, at, key: (index) => at(index)?.actor_name ?? `#${index}` });
+const rows = () => ({ length: total, at, key: (index) => at(index)?.actor_name ?? unloaded(index), has: () => total > 0 });
 
 function show(answer) {
   total = answer.total;

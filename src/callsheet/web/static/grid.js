@@ -56,7 +56,7 @@ export function plainCards(container, status) {
       attribute(card, "title", item.title);
     },
   });
-  return (items) => windowed.show({ length: items.length, at: (index) => items[index], key: (index) => items[index].filename });
+  return (items) => windowed.show({ length: items.length, at: (index) => items[index], key: (index) => items[index].filename, has: () => false });
 }
 
 export class Grid {
@@ -81,11 +81,18 @@ export class Grid {
     card.tabIndex = image.filename === this.active ? 0 : -1;
   }
 
+  /** Shows what the model has. If the card that has the focus is gone, the one in its place gets it. */
   show() {
     const { visible } = this.model;
-    if (this.model.indexOf(this.active) < 0) this.active = null;
-    this.windowed.show({ length: visible.length, at: (index) => visible[index], key: (index) => visible[index].filename });
+    const gone = this.active !== null && this.model.indexOf(this.active) < 0;
+    const focused = this.container.contains(document.activeElement);
+    if (gone) this.active = null;
+    this.windowed.show({
+      length: visible.length, at: (index) => visible[index], key: (index) => visible[index].filename, has: (key) => this.model.indexOf(key) >= 0,
+    });
     this.hold();
+    if (gone && focused) this.go(this.place);
+    this.place = this.model.indexOf(this.active);
   }
 
   refresh() {
@@ -105,6 +112,7 @@ export class Grid {
     if (name === this.active) return;
     for (const card of this.container.querySelectorAll('.card[tabindex="0"]')) card.tabIndex = -1;
     this.active = name;
+    this.place = this.model.indexOf(name);
     const card = this.windowed.node(name);
     if (card) card.tabIndex = 0;
   }

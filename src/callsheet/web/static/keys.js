@@ -8,7 +8,8 @@ const NAMES = {
 const layers = [];
 
 /**
- * Adds a layer of bindings `{keys, does, run, group?, typing?}`; gives what takes it away again.
+ * Adds a layer of bindings `{keys, does, run, named?, typing?}`; gives what takes it away again.
+ * `named` is what the help calls the keys, `typing` binds them in fields, too.
  * `dialog` is the one that they belong to, if any.
  * A key is what `KeyboardEvent.key` says, after `Mod+` (Ctrl or ⌘) and, for named keys, `Shift+`. `run` that returns false has not handled it.
  */
@@ -56,7 +57,7 @@ export function showHelp() {
   if (dialog.open) return;
   const sections = layers.filter((layer) => layer.title).map((layer) => {
     const lines = layer.bindings.filter((binding) => binding.does).map((binding) =>
-      make("div", {}, make("span", {}, binding.does), make("span", {}, ...binding.keys.map((key) => make("kbd", {}, shown(key))))));
+      make("div", {}, make("span", {}, binding.does), make("span", {}, ...(binding.named ?? binding.keys.map(shown)).map((key) => make("kbd", {}, key)))));
     return make("section", {}, make("h3", {}, layer.title), ...lines);
   });
   dialog.querySelector(".keys").replaceChildren(...sections.reverse());

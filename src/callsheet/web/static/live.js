@@ -32,31 +32,29 @@ export class Live extends EventTarget {
   }
 
   greet({ watching }) {
-    const again = this.lostAt !== undefined || this.met;
-    this.met = true;
     this.watching = watching;
-    this.lostAt = undefined;
+    this.lost = false;
     clearTimeout(this.timer);
     byId("lost").hidden = true;
     this.state("on", watching ? "Live" : "Connected");
     byId("live").title = watching ? "Changes are shown as they happen" : "Changes on disk are seen when something asks: the server does not watch";
-    if (again) this.dispatchEvent(new Event("reload"));
+    this.dispatchEvent(new Event("reload")); // events are told from now on: whatever came before is asked for
   }
 
   /** The browser tries again by itself, but not after every failure; so the server is asked, too. */
   lose() {
-    this.lostAt ??= Date.now();
+    if (this.lost) return;
+    this.lost = true;
     this.state("off", "Connection lost");
-    clearTimeout(this.timer);
     this.timer = setTimeout(() => this.mend(), TOLD_AFTER_MS);
   }
 
   async mend() {
-    if (this.lostAt === undefined) return;
+    if (!this.lost) return;
     byId("lost").hidden = false;
     say(byId("lost"), "The connection to the server is lost. What is shown may be old; it is tried again.");
     const answer = await fetch("/healthz", { cache: "no-store" }).catch(() => null);
-    if (this.lostAt === undefined) return;
+    if (!this.lost) return;
     if (answer?.ok && this.source.readyState === EventSource.CLOSED) this.connect();
     this.timer = setTimeout(() => this.mend(), TRY_EVERY_MS);
   }

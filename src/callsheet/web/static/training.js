@@ -257,8 +257,8 @@ function escape() {
 const go = (id) => byId(id).href && location.assign(byId(id).href + (model.filter.status.length ? query({ ...model.filter, q: "", good: false }) : ""));
 const steps = [["ArrowLeft", -1, 0], ["ArrowRight", 1, 0], ["ArrowUp", 0, -1], ["ArrowDown", 0, 1]];
 addKeys("Images", [
-  { keys: steps.map(([key]) => key), does: "Move", run: ({ key }) => grid.move(...steps.find(([known]) => known === key).slice(1)) },
-  { keys: steps.map(([key]) => `Shift+${key}`), does: "Move and select", run: ({ key }) => grid.move(...steps.find(([known]) => known === key).slice(1), true) },
+  { keys: steps.map(([key]) => key), named: ["←", "→", "↑", "↓"], does: "Move", run: ({ key }) => grid.move(...steps.find(([known]) => known === key).slice(1)) },
+  { keys: steps.map(([key]) => `Shift+${key}`), named: ["Shift+←", "→", "↑", "↓"], does: "Move and select", run: ({ key }) => grid.move(...steps.find(([known]) => known === key).slice(1), true) },
   { keys: ["Home"], does: "First image", run: () => grid.go(0) },
   { keys: ["End"], does: "Last image", run: () => grid.go(Infinity) },
   { keys: ["Enter"], does: "Look at it in full", run: () => (grid.active ? open(grid.active) : false) },

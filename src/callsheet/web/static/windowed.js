@@ -3,6 +3,9 @@
 
 const BEYOND = 3;
 
+/** The key of an item that is not loaded yet. */
+export const unloaded = (index) => `#${index}`;
+
 export class Windowed {
   /**
    * `make()` gives an empty element, `fill(element, item, index)` shows an item in it and must cope with being called again.
@@ -14,7 +17,7 @@ export class Windowed {
     this.fill = fill;
     this.onRange = onRange;
     this.nodes = new Map(Array.from(container.children, (node) => [node.dataset.key, node]));
-    this.list = { length: 0, at: () => undefined, key: String };
+    this.list = { length: 0, at: () => undefined, key: String, has: () => false };
     this.from = this.to = 0;
     this.planned = false;
     const plan = () => this.plan();
@@ -23,7 +26,7 @@ export class Windowed {
     addEventListener("resize", plan);
   }
 
-  /** Shows `list`: its `length`, `at(index)` (undefined for what is not loaded yet) and `key(index)`. */
+  /** Shows `list`: its `length`, `at(index)` (undefined for what is not loaded yet) and `key(index)` (then `unloaded(index)`), and whether it `has(key)`. */
   show(list) {
     this.list = list;
     this.render(true);
@@ -76,9 +79,9 @@ export class Windowed {
     const shown = new Map();
     for (let index = from; index < to; index += 1) {
       const key = this.list.key(index);
-      const known = this.nodes.get(key);
+      const known = this.nodes.get(key) ?? this.nodes.get(unloaded(index)); // whoever has the focus keeps it when it is loaded
       const node = known ?? this.make();
-      if (!known || anew) {
+      if (!known || anew || node.dataset.key !== key) {
         node.dataset.key = key;
         this.fill(node, this.list.at(index), index);
       } else if (this.list.at(index) === undefined) {
@@ -86,9 +89,10 @@ export class Windowed {
       }
       shown.set(key, node);
     }
+    const kept = new Set(shown.values());
     for (const [key, node] of this.nodes) {
-      if (shown.has(key)) node.classList.remove("kept");
-      else if (node.contains(document.activeElement) && this.list.length) shown.set(key, node).get(key).classList.add("kept"); // keeps the focus
+      if (kept.has(node)) node.classList.remove("kept");
+      else if (node.contains(document.activeElement) && this.list.has(key)) shown.set(key, node).get(key).classList.add("kept"); // keeps the focus
       else node.remove();
     }
     let cursor = this.container.firstElementChild;
