@@ -63,6 +63,13 @@ class UnknownImage(UsageError):
     http_status = 404
 
 
+class ForeignBucket(UsageError):
+    """An image's URL names a bucket that the settings do not, so nobody is shown what it holds."""
+
+    code = "foreign_bucket"
+    http_status = 403
+
+
 class PlanError(UsageError):
     """A plan's or a journal's file is not what it must be. The message names file and place."""
 

@@ -16,7 +16,16 @@ from urllib.parse import quote, unquote_plus, urlsplit
 
 from callsheet.model import Actor, Location
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".bmp")
+IMAGE_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".bmp": "image/bmp",
+}
+IMAGE_SUFFIXES = tuple(IMAGE_TYPES)
 RESPONSE = "response.json"
 PROMPT_METADATA = "prompt_metadata.json"
 OLD_MANIFEST = "manifest.json"
@@ -215,6 +224,12 @@ def is_run_id(text: str) -> bool:
 
 def is_image(filename: str) -> bool:
     return not filename.startswith(".") and filename.lower().endswith(IMAGE_SUFFIXES)
+
+
+def content_type(filename: str) -> str:
+    """The media type that an image's name stands for; for other names one that no browser shows."""
+    _, dot, suffix = filename.lower().rpartition(".")
+    return IMAGE_TYPES.get(dot + suffix, "application/octet-stream")
 
 
 def name_fault(name: str) -> str | None:

@@ -15,12 +15,14 @@ from callsheet.action import Curation, PastRun, Plan, Verb
 from callsheet.amend import Check
 from callsheet.errors import Collision, LossRefused, PlanError, UnknownActor, UnknownRun, UsageError
 from callsheet.execute import OnMoved, OnOutcome
+from callsheet.fetch import fetch, presigned
 from callsheet.journal import Journal
 from callsheet.layout import Layout
 from callsheet.model import Actor, Entry, Manifest
 from callsheet.plan import Choice
 from callsheet.remote import Remote
 from callsheet.remote.breaker import Breaker
+from callsheet.remote.contract import Reading
 from callsheet.report import Curated, Proposal, Report, Transfer, distinct
 from callsheet.run import Run, Stop, SyncOptions, never, new_run_id
 from callsheet.status import Glance, base_image, glance, run_status
@@ -212,10 +214,7 @@ class Library:
 
     def manifest(self, actor: str) -> Manifest:
         """One actor's manifest, empty if it has none yet."""
-        found = self._actor(actor)
-        manifest = self._store.load(found.stem)
-        survey.claim(manifest, found)
-        return manifest or Manifest(None)
+        return self._claimed(self._actor(actor))
 
     def glance(self, actor: str) -> Glance:
         """One actor as it is recorded and as it lies on disk now: no network, no hashing, nothing written.
@@ -230,6 +229,24 @@ class Library:
         A symlink that leaves the actor's folder is not followed.
         """
         return base_image(self.root, self.where, self._actor(actor))
+
+    def fetch(self, actor: str, filename: str) -> Reading:
+        """Begin to read an image's object in S3, if it is still the one that is recorded. Whoever reads closes its `blocks`.
+
+        `UnknownImage`; `NoSuchObject` if it is not in S3, by the record or by now; `ObjectChanged`; `ForeignBucket` if it is in one
+        that is neither the bucket nor one of the `other_buckets`; or another `RemoteError`.
+        """
+        found = self._actor(actor)
+        return fetch(self.remote, self.where, found, self._claimed(found), filename)
+
+    def presigned(self, actor: str, filename: str, expires_s: int = 900) -> str | None:
+        """A URL by which anybody may get an image's object from S3 until it expires, at most 900 seconds from now: a secret until then.
+
+        None for a store without such URLs. Raises what `fetch` does, but asks nobody, so the object need not be there; `ValueError`
+        for a longer time.
+        """
+        found = self._actor(actor)
+        return presigned(self.remote, self.where, found, self._claimed(found), filename, expires_s)
 
     def curate(
         self, actor: str, changes: Mapping[str, Curation], *, check: Check = _silent, dry_run: bool = False
@@ -291,6 +308,12 @@ class Library:
         if not layout.has_actor_form(name):
             return False
         return next(iter(self.remote.list(self.where.bucket, self.where.key_prefix(name))), None) is not None
+
+    def _claimed(self, actor: Actor) -> Manifest:
+        """The actor's manifest. `Collision` if it names another folder."""
+        manifest, _ = self._store.load_stamped(actor.stem)
+        survey.claim(manifest, actor)
+        return manifest or Manifest(None)
 
     def _actor(self, wanted: str) -> Actor:
         found = self.survey().matching((wanted,))

@@ -91,7 +91,6 @@ class Report:
         return {
             "verb": self.verb,
             "dry_run": self.dry_run,
-            "interrupted": self.interrupted,
             "actors": len(self.actors),
             **_numbers(self.counts),
             "manifests_updated": self.manifests_updated,

@@ -19,7 +19,7 @@ FLOORS = [
     {"_md5lanes", "hashing", "ahead", "local", "files", "remote", "store", "meter", "pictures", "journal"},
     {
         "run", "listing", "survey", "observe", "migrate", "sync", "status",
-        "perform", "execute", "amend", "transfer", "trash", "library",
+        "perform", "execute", "amend", "transfer", "trash", "fetch", "library",
     },
     {"settings", "web", "cli", "demo", "__init__", "__main__"},
 ]  # fmt: skip
@@ -51,7 +51,8 @@ WITHIN = {
     "amend": {"run", "survey"},
     "transfer": {"run", "survey", "sync", "perform", "execute", "amend"},
     "trash": {"listing"},
-    "library": {"run", "survey", "sync", "status", "execute", "amend", "transfer", "trash"},
+    "fetch": set(),
+    "library": {"run", "survey", "sync", "status", "execute", "amend", "transfer", "trash", "fetch"},
     "web": {"__init__"},
     "cli": {"settings", "web", "demo", "__init__"},
     "demo": {"settings"},
