@@ -114,11 +114,13 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket bound to an address of this machine. `UsageError` if that cannot be."""
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(place[:2], family=family, backlog=2048)
+        listener = socket.create_server(place[:2], family=family, backlog=2048)
     except (OSError, UnicodeError) as error:
         hint = "Stop what listens there, or take any free port: callsheet serve --port 0"
         reason = error.strerror if isinstance(error, OSError) else "it is no host name"
         raise UsageError(f"Cannot listen at {printable(host)}:{port}: {reason}", hint=hint) from error
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does it only where the protocol is named
+    return listener
 
 
 def _token(given: str, address: str) -> str:
