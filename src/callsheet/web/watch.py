@@ -154,7 +154,7 @@ class Watcher:
                 written.add(change)
         with self._lock:
             fresh = touched - self._changed.keys()
-            for name in to_sync:
+            for name in to_sync | (self._refused if written else frozenset()):  # what was refused may be accepted by now
                 first_s = self._changed[name].first_s if name in self._changed else now_s
                 self._changed[name] = _Waiting(first_s, now_s)
         if fresh:
@@ -179,10 +179,13 @@ class Watcher:
                 for name in free:
                     del self._changed[name]
             lost = {name for name in free if self._has_lost(name)}
+            if back := self._refused & (free - lost):  # perhaps all is well again, perhaps what is left is a deletion
+                self._refused -= back
+                self._loss = self._loss if self._refused else ""
+                lost |= self._refused
             if lost:
-                first_s = self._losing_since.first_s if self._losing else now_s
+                self._losing_since = _Waiting(self._losing_since.first_s if self._losing else now_s, now_s)
                 self._losing |= lost
-                self._losing_since = _Waiting(first_s, now_s)
             self._sync(free - lost)
         if self._losing and self._losing_since.is_due(now_s, _LOSS_QUIET_S, _LOSS_LONGEST_WAIT_S):
             self._record_losses()
@@ -219,8 +222,10 @@ class Watcher:
             here = [name for name in sorted(names) if seen.named(name)]
             report = self._library.sync(here, offline=True, stop=self._ended.is_set) if here else None
         except CallsheetError as error:
-            self._witness.told(Problem("", "", error.code, error.sentence))
-            return error.sentence if isinstance(error, LossRefused) else ""
+            refused = error.sentence if isinstance(error, LossRefused) else ""
+            if not refused or refused != self._loss:
+                self._witness.told(Problem("", "", error.code, error.sentence))
+            return refused
         for problem in seen.problems:
             if problem.actor in names:
                 self._witness.told(problem)
