@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,7 @@ import pytest
 
 from api_server import Api, running
 from asking import ask, done, ended, listening, wait_until
+from command import environment, run
 from factory import Tree
 from stage import ANNA, BERT, LATER_S, picture
 from test_jobs import Gate
@@ -216,3 +222,43 @@ def test_ten_thousand_files_are_taken_in_with_few_looks(api: Api, tree: Tree) ->
         writer.join()
         wait_until(lambda: len(statuses(api, BERT)) == 10_002)
         assert len([kind for kind, _ in heard.all() if kind == "actor"]) < 30
+
+
+@contextmanager
+def watching(tree: Tree, *arguments: str) -> Iterator[Callable[[], str]]:
+    """`callsheet watch` in a process of its own; yields what waits for its next line on stdout. It ends well at Ctrl-C."""
+    command = [sys.executable, "-m", "callsheet", "--root", str(tree.root), "watch", *arguments]
+    env = environment({"CALLSHEET_REMOTE": f"file://{tree.root}/buckets", "PYTHONUNBUFFERED": "1"})
+    (tree.root / "buckets" / tree.where.bucket).mkdir(parents=True)
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=env, **pipes) as process:  # type: ignore[call-overload]
+        try:
+            yield process.stdout.readline
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+            assert "Traceback" not in process.stderr.read()
+        finally:
+            process.kill()
+
+
+def test_the_command_records_what_changes_without_a_server(tree: Tree) -> None:
+    with watching(tree, "--json") as line:
+        assert json.loads(line()) == {"event": "watching"}
+        tree.image(ANNA, "new.png", picture(50))
+        told = json.loads(line())
+        assert (told["event"], told["actor_name"], told["images"]) == ("synced", ANNA, 4)
+    assert tree.statuses("0000")["new.png"] == "local_only"
+
+
+def test_the_command_looks_at_s3_if_it_is_told_how_often(tree: Tree) -> None:
+    with watching(tree, "--poll", "0.1") as line:
+        far = tree.root / "buckets" / tree.where.bucket / tree.where.key_prefix(BERT) / "far.png"
+        far.parent.mkdir(parents=True)
+        far.write_bytes(picture(51))
+        assert line() == f"{BERT}: 2 local only, 1 in S3 only\n"
+
+
+def test_the_command_says_that_a_tree_is_not_there(tmp_path: Path) -> None:
+    ran = run(tmp_path, "watch")
+    assert ran.code == 3
+    assert "is not there" in ran.err

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from callsheet.cli.options import with_library
+from callsheet.layout import printable
 
 if TYPE_CHECKING:
     from callsheet.library import Library
@@ -39,7 +40,7 @@ def watch(library: Library, poll_minutes: float | None, as_json: bool) -> int:
     from callsheet.web.watch import Watcher
 
     library.survey()  # a tree that is not there is no tree to wait for
-    turns, voice = Turns(), _Voice(as_json=as_json)
+    turns, voice = Turns(), _Voice()
     watcher = Watcher(library, turns, voice)
     with patient() as stop:
         watcher.start()
@@ -47,16 +48,17 @@ def watch(library: Library, poll_minutes: float | None, as_json: bool) -> int:
             polled_s = time.monotonic()
             while not stop():
                 time.sleep(_TICK_S)
-                voice.begin(watching=watcher.watching)
+                voice.say(watching=watcher.watching, as_json=as_json)
                 if poll_minutes and time.monotonic() - polled_s >= poll_minutes * 60:
                     _sync_all(library, turns, voice, stop)
                     polled_s = time.monotonic()
         finally:
             watcher.close()
+    voice.say(watching=False, as_json=as_json)
     return 0
 
 
-def _sync_all(library: Library, turns: Turns, voice: _Voice, stop: Any) -> None:
+def _sync_all(library: Library, turns: Turns, voice: _Voice, stop: Callable[[], bool]) -> None:
     """Look at S3 and at all actors, when the watcher is at none of them."""
     from callsheet.errors import CallsheetError
     from callsheet.model import Problem
@@ -78,49 +80,47 @@ def _sync_all(library: Library, turns: Turns, voice: _Voice, stop: Any) -> None:
 
 
 class _Voice:
-    """Prints what the watcher tells: actors on stdout, problems on stderr; with `as_json`, both on stdout."""
+    """Keeps what the watcher's threads tell until it is printed: actors on stdout, problems on stderr; as JSON, both on stdout."""
 
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
+    def __init__(self) -> None:
+        self._told: SimpleQueue[Report | Problem] = SimpleQueue()
         self._begun = False
-        self._lock = threading.Lock()
-
-    def begin(self, *, watching: bool) -> None:
-        """Say once that changes are noticed from now on."""
-        if watching and not self._begun:
-            self._begun = True
-            self._say({"event": "watching"}, "Watching; Ctrl-C ends it.", err=True)
 
     def touched(self, names: Iterable[str]) -> None:
         pass
 
     def synced(self, report: Report) -> None:
-        for row, found in zip(report.actors, report.as_dict()["by_actor"], strict=True):
-            if row.manifest_updated:
-                counts = row.counts
-                numbers = (
-                    (counts.synced, "synced"),
-                    (counts.local_only, "local only"),
-                    (counts.s3_only, "in S3 only"),
-                    (counts.out_of_sync, "out of sync"),
-                    (counts.missing, "missing"),
-                )
-                told = ", ".join(f"{number:,} {word}" for number, word in numbers if number) or "no images"
-                self._say({"event": "synced", **found}, f"{row.actor.name}: {told}")
+        self._told.put(report)
 
     def manifests_changed(self, *, in_place: bool) -> None:
         pass
 
     def told(self, problem: Problem) -> None:
-        from callsheet.layout import printable
+        self._told.put(problem)
 
-        place = "/".join(part for part in (problem.actor, problem.filename) if part) or "callsheet"
-        text = printable(f"{place}: {problem.message}")
-        self._say({"event": "problem", **asdict(problem)}, text, err=True)
+    def say(self, *, watching: bool, as_json: bool) -> None:
+        """Print it; and, the first time, that changes are noticed from now on."""
+        if watching and not self._begun:
+            self._begun = True
+            _print({"event": "watching"}, "Watching; Ctrl-C ends it.", as_json=as_json, err=True)
+        while not self._told.empty():
+            _tell(self._told.get(), as_json=as_json)
 
-    def _say(self, document: dict[str, Any], text: str, *, err: bool = False) -> None:
-        with self._lock:
-            if self._as_json:
-                click.echo(json.dumps(document, ensure_ascii=False))
-            else:
-                click.echo(text, err=err)
+
+def _tell(news: Report | Problem, *, as_json: bool) -> None:
+    from callsheet.cli.text import by_status, problem_line
+    from callsheet.model import Problem
+
+    if isinstance(news, Problem):
+        _print({"event": "problem", **asdict(news)}, problem_line(news), as_json=as_json, err=True)
+        return
+    for row, document in zip(news.actors, news.as_dict()["by_actor"], strict=True):
+        if row.manifest_updated:
+            _print({"event": "synced", **document}, f"{row.actor.name}: {by_status(row.counts)}", as_json=as_json)
+
+
+def _print(document: dict[str, Any], text: str, *, as_json: bool, err: bool = False) -> None:
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        click.echo(printable(text), err=err)

@@ -23,7 +23,7 @@ from callsheet.run import new_run_id
 from callsheet.web import jobrun
 from callsheet.web.answers import ApiError
 from callsheet.web.jobrun import Reins, Result
-from callsheet.web.jobstore import PROBLEMS_SHOWN, Fault, Job, JobStore, State, Wanted
+from callsheet.web.jobstore import PROBLEMS_SHOWN, Failure, Job, JobStore, State, Wanted
 from callsheet.web.turns import Actors, Turn, Turns
 
 _RUNNERS = 4
@@ -248,10 +248,10 @@ class Jobs:
                 self._store.save_plan(job_id, result.plan)
         except CallsheetError as error:
             told = error.problems if isinstance(error, LossRefused) else ()
-            self._end(job_id, "failed", told, error=Fault(error.code, printable(str(error)), error.hint))
+            self._end(job_id, "failed", told, error=Failure(error.code, printable(str(error)), error.hint))
         except Exception:  # noqa: BLE001  a runner outlives whatever a job dies of
             _log.exception("Job %s failed", job_id)
-            self._end(job_id, "failed", error=Fault("error", "The server failed at this job", "Its log says why."))
+            self._end(job_id, "failed", error=Failure("error", "The server failed at this job", "Its log says why."))
         else:
             self._end(job_id, self._state_of(result), result.problems, **_told(result))
 

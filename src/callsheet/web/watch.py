@@ -154,7 +154,9 @@ class Watcher:
                 written.add(change)
         with self._lock:
             fresh = touched - self._changed.keys()
-            for name in to_sync | (self._refused if written else frozenset()):  # what was refused may be accepted by now
+            for name in to_sync | (
+                self._refused if written else frozenset()
+            ):  # what was refused may be accepted by now
                 first_s = self._changed[name].first_s if name in self._changed else now_s
                 self._changed[name] = _Waiting(first_s, now_s)
         if fresh:
