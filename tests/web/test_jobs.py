@@ -6,38 +6,21 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api_server import Api, running
 from asking import ask, done, ended, job, listening, sent, wait_until
-from callsheet.model import Location
-from callsheet.remote.contract import ANYTHING, Held, Source
-from callsheet.remote.memory import MemoryRemote
 from callsheet.web.jobstore import Wanted
 from factory import Tree
+from gate import Gate
 from stage import ANNA, BERT, picture
 
 _HEARD_S = 0.4
 """A run asks ten times a second whether it is to stop."""
 
 NAMES = ("a.png", "b.png", "c.png")
-
-
-class Gate(MemoryRemote):
-    """A store that lets objects in only while it is open, each after `delay_s`."""
-
-    def __init__(self) -> None:
-        super().__init__(("story-boards-assets",))
-        self.opened = threading.Event()
-        self.waiting: list[str] = []
-        self.delay_s = 0.0
-
-    def put(self, location: Location, body: bytes | Source, *, md5: str, replaces: Held = ANYTHING) -> str:
-        self.waiting.append(location.key)
-        assert self.opened.wait(20)
-        time.sleep(self.delay_s)
-        return super().put(location, body, md5=md5, replaces=replaces)
 
 
 @pytest.fixture
@@ -133,7 +116,7 @@ def test_a_plan_is_carried_out_only_if_there_is_one(api: Api) -> None:
         ({"verb": "push", "dryrun": True}, 422, "validation"),
     ],
 )
-def test_what_makes_no_sense_is_told_at_once(api: Api, wanted: dict[str, object], status: int, code: str) -> None:
+def test_what_makes_no_sense_is_told_at_once(api: Api, wanted: dict[str, Any], status: int, code: str) -> None:
     told = ask(api, status=status, **wanted)
     assert told["error"] == code
     assert told["message"]

@@ -21,8 +21,8 @@ from api_server import Api, running
 from asking import ask, done, ended, listening, wait_until
 from command import environment, run
 from factory import Tree
+from gate import Gate
 from stage import ANNA, BERT, LATER_S, picture
-from test_jobs import Gate
 
 WITHIN_S = 2.0
 
