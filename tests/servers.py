@@ -85,11 +85,12 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def ministack() -> Iterator[Server]:
-    """MiniStack: conditions, versions, multipart and checksums as on AWS; any credentials will do."""
+    """MiniStack: conditions, versions, multipart and checksums as on AWS; signatures are checked in presigned URLs only."""
     with tempfile.TemporaryDirectory(prefix="callsheet-ministack-") as folder:
 
         def start(port: int) -> subprocess.Popen[bytes]:
             env = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "SERVICES": "s3", "LOG_LEVEL": "ERROR"}
+            env |= {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
             return _start([tool("ministack")], folder, env)
 
         with _serving(start, "/_ministack/health") as endpoint:

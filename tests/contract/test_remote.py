@@ -27,6 +27,7 @@ from callsheet.errors import (
 from callsheet.layout import endpoint_url, s3_url
 from callsheet.model import Location, RemoteObject
 from callsheet.remote import session
+from callsheet.remote.breaker import Breaker
 from callsheet.remote.s3 import S3Remote
 from keys import NFC, NFD, ODD_KEYS, UNABLE
 from servers import REGION, Store
@@ -315,3 +316,23 @@ def test_a_listing_has_exactly_the_keys_that_were_put(
     assert listed(store) == sorted(keys, key=str.encode)
     for key in keys:
         assert read(store, key, md5_of(key.encode())) == key.encode()
+
+
+def test_a_url_for_anybody_is_made_without_a_request_where_there_are_such_urls(store: Store) -> None:
+    place = Location(store.bucket, "not/there.jpg")
+    url = store.remote.presigned(place, expires_s=900, content_type="image/jpeg")
+    origin = store.remote.origin(store.bucket)
+    if store.name in ("memory", "directory"):
+        assert (url, origin) == (None, None)
+    else:
+        assert url is not None
+        assert origin is not None
+        assert url.startswith(f"{origin}/{store.bucket}/not/there.jpg?")
+    assert Breaker(store.remote).origin(store.bucket) == origin
+    assert (Breaker(store.remote).presigned(place, expires_s=900, content_type="image/jpeg") is None) == (url is None)
+
+
+@pytest.mark.parametrize("expires_s", [-1, 0, 901])
+def test_no_url_for_anybody_lasts_longer_than_a_quarter_of_an_hour(store: Store, expires_s: int) -> None:
+    with pytest.raises(ValueError, match="900"):
+        store.remote.presigned(Location(store.bucket, "a.jpg"), expires_s=expires_s, content_type="image/jpeg")

@@ -30,7 +30,6 @@ from callsheet.errors import (
 )
 from callsheet.model import Evidence, Location
 from callsheet.remote import session
-from callsheet.remote.failures import Request
 from callsheet.remote.s3 import S3Remote
 from callsheet.remote.transport import FOREIGN, Lost, lost
 from faults import FaultServer, Reply, Seen, black_hole, fault_server
@@ -552,9 +551,10 @@ def test_buckets_are_addressed_as_on_amazon(
     monkeypatch.setenv("AWS_CONFIG_FILE", config)
     monkeypatch.delenv("AWS_ENDPOINT_URL_S3")
     opened = session.Session(REGION, anonymous=False, endpoint_url=None)
-    request = Request("read", "GET", bucket, "k")
-    assert opened._address(request, REGION) == (base, path)
-    assert opened._address(request, "cn-north-1")[0].endswith(".amazonaws.com.cn")
+    assert opened._address(bucket, "k", REGION) == (base, path)
+    assert opened._address(bucket, "k", "cn-north-1")[0].endswith(".amazonaws.com.cn")
+    assert opened.origin(bucket) == base
+    assert opened.presigned(Location(bucket, "k"), 60, "image/png").startswith(f"{base}{path}?X-Amz-Algorithm=")
 
 
 @pytest.mark.parametrize("key", ["/x", "a//b", "../x", "a/./b", "%2F", "q?#", "\x01\n", "é"])

@@ -59,6 +59,12 @@ class Shelf:
     def url(self, location: Location) -> str:
         return str(location)
 
+    def presigned(self, location: Location, *, expires_s: int, content_type: str) -> str | None:
+        return None
+
+    def origin(self, bucket: str) -> str | None:
+        return None
+
 
 class Written:
     """One demo: its root, its objects, and what `write_demo` said."""

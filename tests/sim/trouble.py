@@ -133,6 +133,12 @@ class Troubled:
     def url(self, location: Location) -> str:
         return self._remote.url(location)
 
+    def presigned(self, location: Location, *, expires_s: int, content_type: str) -> str | None:
+        return self._remote.presigned(location, expires_s=expires_s, content_type=content_type)
+
+    def origin(self, bucket: str) -> str | None:
+        return self._remote.origin(bucket)
+
     def _through(self, name: str, do: Callable[[], _T]) -> _T:
         return self._gate.effect(name, do, _unreachable, lambda: None)
 

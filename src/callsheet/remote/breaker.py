@@ -58,6 +58,12 @@ class Breaker:
     def url(self, location: Location) -> str:
         return self._remote.url(location)
 
+    def presigned(self, location: Location, *, expires_s: int, content_type: str) -> str | None:
+        return self._remote.presigned(location, expires_s=expires_s, content_type=content_type)
+
+    def origin(self, bucket: str) -> str | None:
+        return self._remote.origin(bucket)
+
     def _asked(self, bucket: str | None, ask: Callable[[], _T], *, at: Location | None = None) -> _T:
         """What the store answers. A long exchange may break off on its own account: a look `at` its object tells whether it did."""
         self._check(bucket)

@@ -23,6 +23,9 @@ class Anything(Enum):
 
 ANYTHING: Final = Anything.ANYTHING
 
+MAX_EXPIRY_S = 900
+"""How long a presigned URL may last."""
+
 Held = str | None | Anything
 """What a write expects in its place: the object with this ETag, None for no object, or `ANYTHING`."""
 
@@ -108,4 +111,17 @@ class Remote(Protocol):
 
     def url(self, location: Location) -> str:
         """The URL that a manifest records for the object: no signature, no expiry."""
+        ...
+
+    def presigned(self, location: Location, *, expires_s: int, content_type: str) -> str | None:
+        """A URL by which anybody may GET the object for `expires_s` seconds, sent as `content_type`, to be shown and not saved.
+
+        None for a store without such URLs. It is a secret while it lasts. Nothing is asked of the store, so the object need not be
+        there. A store that signs nothing has a plain URL, for which type and expiry are not in its hand.
+        `ValueError` for more than `MAX_EXPIRY_S` seconds, or less than one.
+        """
+        ...
+
+    def origin(self, bucket: str) -> str | None:
+        """`scheme://host[:port]` of the URLs that `presigned` makes for the bucket's objects; None for a store without them."""
         ...

@@ -29,7 +29,7 @@ from callsheet.model import Location, RemoteObject
 from callsheet.remote import bodies
 from callsheet.remote.conditions import changed, holds
 from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
-from callsheet.remote.names import check_bucket, check_location, check_text, shown
+from callsheet.remote.names import check_bucket, check_expiry, check_location, check_text, shown
 from callsheet.remote.paths import decode_file, decode_folder, encode_file, encode_folder, encode_key
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -133,6 +133,15 @@ class DirectoryRemote:
 
     def url(self, location: Location) -> str:
         return s3_url(location, self._region)
+
+    def presigned(self, location: Location, *, expires_s: int, content_type: str) -> str | None:  # noqa: ARG002
+        check_location(location)
+        check_expiry(expires_s)
+        return None
+
+    def origin(self, bucket: str) -> str | None:
+        check_bucket(bucket)
+        return None
 
     def _bucket(self, bucket: str, task: str) -> str:
         check_bucket(bucket)

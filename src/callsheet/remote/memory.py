@@ -14,7 +14,7 @@ from callsheet.model import Evidence, Location, RemoteObject
 from callsheet.remote.bodies import BLOCK_BYTES, blocks, opened
 from callsheet.remote.conditions import changed, holds
 from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
-from callsheet.remote.names import check_bucket, check_location, check_text, shown
+from callsheet.remote.names import check_bucket, check_expiry, check_location, check_text, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,15 @@ class MemoryRemote:
 
     def url(self, location: Location) -> str:
         return s3_url(location, self._region)
+
+    def presigned(self, location: Location, *, expires_s: int, content_type: str) -> str | None:  # noqa: ARG002
+        check_location(location)
+        check_expiry(expires_s)
+        return None
+
+    def origin(self, bucket: str) -> str | None:
+        check_bucket(bucket)
+        return None
 
     def store(
         self,

@@ -9,6 +9,7 @@ import re
 from callsheet.errors import RemoteError
 from callsheet.layout import printable
 from callsheet.model import Location
+from callsheet.remote.contract import MAX_EXPIRY_S
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -44,6 +45,12 @@ def check_text(text: str) -> None:
         raise RemoteError(
             f"{printable(text)!r} is no object key: it is not valid UTF-8", hint="Rename the file"
         ) from error
+
+
+def check_expiry(expires_s: int) -> None:
+    """`ValueError` unless a presigned URL may last so long."""
+    if not 1 <= expires_s <= MAX_EXPIRY_S:
+        raise ValueError(f"A presigned URL lasts 1 to {MAX_EXPIRY_S} seconds, not {expires_s}")
 
 
 def is_md5(text: str) -> bool:

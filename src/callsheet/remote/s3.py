@@ -19,7 +19,7 @@ from callsheet.remote.answers import read_page
 from callsheet.remote.conditions import Heeded
 from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
 from callsheet.remote.failures import Request
-from callsheet.remote.names import check_bucket, check_location, check_text
+from callsheet.remote.names import check_bucket, check_expiry, check_location, check_text
 
 if TYPE_CHECKING:
     from callsheet.remote.session import Session
@@ -102,6 +102,16 @@ class S3Remote:
         """Amazon's URL for the configured region, or the path-style one of a configured endpoint. No request is made."""
         endpoint = self._session().endpoint
         return endpoint_url(location, endpoint) if endpoint else s3_url(location, self._region)
+
+    def presigned(self, location: Location, *, expires_s: int, content_type: str) -> str | None:
+        """Signed for the region that is configured, or that an answer told; credentials that expire sooner end it sooner."""
+        check_location(location)
+        check_expiry(expires_s)
+        return self._session().presigned(location, expires_s, content_type)
+
+    def origin(self, bucket: str) -> str | None:
+        check_bucket(bucket)
+        return self._session().origin(bucket)
 
     def _session(self) -> Session:
         if self._opened is not None:

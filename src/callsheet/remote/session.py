@@ -15,7 +15,7 @@ from callsheet.remote.aws import Aws, checked_endpoint
 from callsheet.remote.budget import RETRY_COST, TIMEOUT_COST, Budget
 from callsheet.remote.dial import READ_TIMEOUT_S
 from callsheet.remote.failures import Refusal, Request, error_for, is_error, read_refusal
-from callsheet.remote.sigv4 import signed
+from callsheet.remote.sigv4 import presigned_query, signed
 from callsheet.remote.transport import (
     FIRST_READ_TIMEOUT_S,
     Again,
@@ -67,9 +67,28 @@ class Session:
             raise AssertionError("a streamed success holds its stream")
         return answer.headers, answer.stream
 
+    def presigned(self, location: Location, expires_s: int, content_type: str) -> str:
+        """A URL by which anybody may GET an object until it expires. `NoCredentials` if there is nothing to sign it with."""
+        region, keys = self._region_of(location.bucket), self._aws.keys()
+        _, path = self._address(location.bucket, location.key, region)
+        origin = self.origin(location.bucket)
+        url = f"{origin}{path}"
+        if keys is None:  # S3 takes no wishes from whoever does not say who they are
+            return url
+        wishes = {"response-content-disposition": "inline", "response-content-type": content_type}
+        query = presigned_query(
+            authority(origin), path, wishes, keys=keys, region=region, at=_now(), expires_s=expires_s
+        )
+        return f"{url}?{query}"
+
+    def origin(self, bucket: str) -> str:
+        """Scheme, host and port of the URLs of a bucket's objects."""
+        base, _ = self._address(bucket, "", self._region_of(bucket))
+        return f"{base.partition('://')[0]}://{authority(base)}"
+
     def lost(self, request: Request, loss: Lost) -> Unreachable:
         """The error for an exchange that is not tried again."""
-        at = authority(self._address(request, self._region_of(request.bucket))[0])
+        at = authority(self._address(request.bucket, request.key, self._region_of(request.bucket))[0])
         return Unreachable(f"Cannot {request.task}: {loss} (at {at})", hint=loss.hint)
 
     def retries(self, loss: Lost, attempt: int) -> bool:
@@ -111,7 +130,7 @@ class Session:
         return answer
 
     def _exchange(self, request: Request, region: str, *, stream: bool) -> Answer:
-        base, path = self._address(request, region)
+        base, path = self._address(request.bucket, request.key, region)
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in sorted(request.query))
         target = f"{path}?{query}" if query else path
         host = authority(base)
@@ -120,8 +139,7 @@ class Session:
             headers["Content-Length"] = str(bodies.size_of(request.body))
         keys = self._aws.keys()
         if keys is not None:
-            at = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-            headers = signed(request.method, path, query, headers, keys=keys, region=region, at=at)
+            headers = signed(request.method, path, query, headers, keys=keys, region=region, at=_now())
         timeout_s = READ_TIMEOUT_S if host in self._met else FIRST_READ_TIMEOUT_S
         with bodies.sendable(request.body, Location(request.bucket, request.key)) as body:
             answer = self._transport.exchange(
@@ -138,7 +156,7 @@ class Session:
 
     def _alive(self, request: Request) -> bool:
         """Whether the host answers anything at all; if so, it is given more time."""
-        base, _ = self._address(request, self._region_of(request.bucket))
+        base, _ = self._address(request.bucket, request.key, self._region_of(request.bucket))
         host = authority(base)
         try:
             self._transport.exchange(
@@ -164,22 +182,26 @@ class Session:
     def _region_of(self, bucket: str) -> str:
         return self._regions.get(bucket, self._region)
 
-    def _address(self, request: Request, region: str) -> tuple[str, str]:
+    def _address(self, bucket: str, key: str, region: str) -> tuple[str, str]:
         """(scheme, host and port; path): virtual-hosted on AWS, path-style at other endpoints and for buckets with dots."""
-        bucket, path = request.bucket, "/" + quote(request.key, safe="/")
+        path = "/" + quote(key, safe="/")
         style = self._aws.endpoint.addressing
         scheme, _, rest = (self.endpoint or f"https://{self._aws_host(region)}").partition("://")
         host, slash, start = rest.partition("/")
         nameable = bucket == bucket.lower() and "_" not in bucket and "." not in bucket
         if nameable and (style == "virtual" or (style != "path" and self.endpoint is None)):
             return f"{scheme}://{bucket}.{host}", f"{slash}{start}{path}"
-        return f"{scheme}://{host}", f"{slash}{start}/{bucket}{path if request.key else ''}"
+        return f"{scheme}://{host}", f"{slash}{start}/{bucket}{path if key else ''}"
 
     def _aws_host(self, region: str) -> str:
         with self._lock:
             if region not in self._hosts:
                 self._hosts[region] = self._aws.host(region)
             return self._hosts[region]
+
+
+def _now() -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
 
 
 def backoff_s(attempt: int, base_s: float = _BACKOFF_S) -> float:

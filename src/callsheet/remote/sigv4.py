@@ -11,6 +11,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from urllib.parse import quote
 
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _NOT_SIGNED = frozenset({"user-agent", "expect", "transfer-encoding"})
@@ -40,14 +41,46 @@ def signed(
     names = ";".join(name for name, _ in lines)
     fields = "".join(f"{name}:{value}\n" for name, value in lines)
     request = f"{method}\n{path}\n{query}\n{fields}\n{names}\n{_UNSIGNED}"
-    scope = f"{at[:8]}/{region}/s3/aws4_request"
-    digest = hashlib.sha256(request.encode()).hexdigest()
-    text = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{digest}"
-    signature = hmac.digest(_signing_key(keys.secret_key, at[:8], region), text.encode(), "sha256").hex()
+    scope = _scope(at, region)
+    signature = _signature(request, keys, region, at)
     complete["Authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
     )
     return complete
+
+
+def presigned_query(
+    host: str, path: str, query: Mapping[str, str], *, keys: Keys, region: str, at: str, expires_s: int
+) -> str:
+    """The query of a URL that lets anybody GET `path` from `host` until `expires_s` seconds after `at`.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html. `path` is as it is sent, `query` what else is asked,
+    not encoded yet.
+    """
+    complete = {
+        **query,
+        "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+        "X-Amz-Credential": f"{keys.access_key}/{_scope(at, region)}",
+        "X-Amz-Date": at,
+        "X-Amz-Expires": str(expires_s),
+        "X-Amz-SignedHeaders": "host",
+    }
+    if keys.token:
+        complete["X-Amz-Security-Token"] = keys.token
+    asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in sorted(complete.items()))
+    request = f"GET\n{path}\n{asked}\nhost:{host}\n\nhost\n{_UNSIGNED}"
+    return f"{asked}&X-Amz-Signature={_signature(request, keys, region, at)}"
+
+
+def _scope(at: str, region: str) -> str:
+    return f"{at[:8]}/{region}/s3/aws4_request"
+
+
+def _signature(request: str, keys: Keys, region: str, at: str) -> str:
+    """Of a canonical request."""
+    digest = hashlib.sha256(request.encode()).hexdigest()
+    text = f"AWS4-HMAC-SHA256\n{at}\n{_scope(at, region)}\n{digest}"
+    return hmac.digest(_signing_key(keys.secret_key, at[:8], region), text.encode(), "sha256").hex()
 
 
 @lru_cache(maxsize=16)

@@ -115,11 +115,12 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listener = socket.create_server(place[:2], family=family, backlog=2048)
+        # Connections inherit it: asyncio sets it only for sockets that were made as TCP by name, and waiting costs 40 ms an answer.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except (OSError, UnicodeError) as error:
         hint = "Stop what listens there, or take any free port: callsheet serve --port 0"
         reason = error.strerror if isinstance(error, OSError) else "it is no host name"
         raise UsageError(f"Cannot listen at {printable(host)}:{port}: {reason}", hint=hint) from error
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does it only where the protocol is named
     return listener
 
 

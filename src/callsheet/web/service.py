@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-import orjson
-
 from callsheet.layout import printable
 from callsheet.library import Library
 from callsheet.model import Actor, Problem
 from callsheet.report import Report
 from callsheet.web import views
+from callsheet.web.documents import Documents
 from callsheet.web.hub import Hub
 from callsheet.web.index import Index
 from callsheet.web.jobs import Jobs
@@ -38,6 +37,7 @@ class Service:
         self.hub = Hub()
         self.index = Index(library, self._tell_row, self._tell_gone)
         self.sizes: dict[str, Size] = {}
+        self._documents = Documents(library.where, self.sizes)
         self.metrics = Metrics()
         self.jobs = Jobs(library, self._tell_job, self.metrics.count_outcome)
         self.metrics.watch(self.index, self.jobs, self.hub)
@@ -73,8 +73,7 @@ class Service:
     def training_data(self, actor: str) -> bytes:
         """The seed's document of an actor, as JSON."""
         glance = self.library.glance(actor)
-        document = views.training_data(glance, self.library.where, self.base_image(glance.actor), self.sizes)
-        return orjson.dumps(document)
+        return self._documents.of(glance, self.base_image(glance.actor))
 
     def row(self, row: Row) -> dict[str, Any]:
         """A row of the list, with the version of its base image."""
