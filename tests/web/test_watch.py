@@ -197,6 +197,12 @@ def test_a_tree_that_cannot_be_watched_is_served_and_says_so(tree: Tree, monkeyp
         away.rename(folder)
         wait_until(lambda: api.json("/healthz")["watching"])
         assert api.json("/healthz")["notes"] == []
+        folder.rename(away)
+        wait_until(lambda: not api.json("/healthz")["watching"], WITHIN_S)
+        away.rename(folder)
+        wait_until(lambda: api.json("/healthz")["watching"])
+        tree.image(ANNA, "new.png", picture(50))
+        wait_until(lambda: statuses(api).get("new.png") == "local_only", WITHIN_S)
 
 
 def test_a_server_that_polls_looks_at_s3_by_itself(tree: Tree, gate: Gate) -> None:

@@ -68,19 +68,28 @@ class Jobs:
         self._keys: dict[str, str] = {}
         self._under_way: dict[str, _UnderWay] = {}
         self._closing = False
+        self._claimed = False
         self._held = ExitStack()
         self._runners = [
             threading.Thread(target=self._serve, name=f"callsheet-job-{number}", daemon=True)
             for number in range(_RUNNERS)
         ]
 
-    def start(self) -> None:
-        """Take up what an earlier server left, and begin to work. `TreeError` if another server works on this tree."""
+    def claim(self) -> None:
+        """Keep other servers off this tree, until `close`. `TreeError` if one works on it."""
+        if self._claimed:
+            return
         path = os.path.join(self._library.root, self._library.where.jobs_dir, "server.lock")
         try:
             self._held.enter_context(files.locked(path, _LOCKED_S))
         except LocalError as error:
-            raise TreeError("Another server works on this tree", hint=f"End it; it holds {path}.") from error
+            hint = f"Use that one, or end it; it holds {path}."
+            raise TreeError("Another server works on this tree", hint=hint) from error
+        self._claimed = True
+
+    def start(self) -> None:
+        """Take up what an earlier server left, and begin to work. Claims the tree if that was not done."""
+        self.claim()
         jobs, self.notes = self._store.load()
         for job in jobs:
             self._jobs[job.id] = job
