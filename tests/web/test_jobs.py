@@ -12,6 +12,7 @@ import pytest
 
 from api_server import Api, running
 from asking import ask, done, ended, job, listening, sent, wait_until
+from callsheet.settings import open_library
 from callsheet.web.jobstore import Wanted
 from factory import Tree
 from gate import Gate
@@ -41,7 +42,9 @@ def tree(tmp_path: Path, gate: Gate) -> Tree:
 
 @pytest.fixture
 def api(tree: Tree) -> Iterator[Api]:
-    with running(tree.library(), watch=False) as api:
+    """Its images are moved one after the other."""
+    library = open_library(tree.root, remote=tree.remote, environ={"CALLSHEET_TRANSFERS": "1"})
+    with running(library, watch=False) as api:
         yield api
 
 
@@ -160,8 +163,6 @@ def test_jobs_about_one_actor_wait_and_others_run_side_by_side(api: Api, gate: G
 
 
 def test_a_job_that_waits_or_runs_is_cancelled_and_gone_on_with(api: Api, gate: Gate, tree: Tree) -> None:
-    library = api.service.library
-    library._transfers = 1  # one at a time
     first = ask(api, verb="push", actors=[ANNA])
     second = ask(api, verb="push", actors=[ANNA])
     wait_until(lambda: gate.waiting)
@@ -181,7 +182,6 @@ def test_a_job_that_waits_or_runs_is_cancelled_and_gone_on_with(api: Api, gate: 
 
 
 def test_a_plan_that_was_cancelled_is_gone_on_with_as_it_was_shown(api: Api, gate: Gate, tree: Tree) -> None:
-    api.service.library._transfers = 1
     shown = done(api, verb="push", actors=[ANNA], dry_run=True)
     carried = ask(api, plan_of=shown["id"])
     wait_until(lambda: gate.waiting)

@@ -16,11 +16,9 @@ import urllib3
 
 from api_server import Api, running
 from asking import ask, ended, job, sent, wait_until
-from callsheet.errors import TreeError
 from callsheet.remote.s3 import S3Remote
 from callsheet.settings import open_library
-from callsheet.web.service import Service
-from command import environment
+from command import environment, run
 from factory import Tree
 from gate import Gate
 from servers import REGION, Server
@@ -92,8 +90,7 @@ def test_a_server_that_ends_lets_jobs_finish_what_is_under_way(tmp_path: Path) -
     for number in range(20):
         tree.image(ANNA, f"{number:02}.png", picture(number))
     tree.image(BERT, "bert.png", picture(30))
-    library = tree.library()
-    library._transfers = 1
+    library = open_library(tree.root, remote=gate, environ={"CALLSHEET_TRANSFERS": "1"})
     with running(library, watch=False) as api:
         first = ask(api, verb="push", actors=[ANNA])
         waiting = ask(api, verb="verify", actors=[ANNA])
@@ -131,8 +128,10 @@ def test_a_job_that_does_not_end_keeps_no_server(tmp_path: Path, monkeypatch: py
 
 def test_one_server_works_on_a_tree(tmp_path: Path) -> None:
     tree = Tree(tmp_path / "project")
-    with running(tree.library(), watch=False), pytest.raises(TreeError, match="Another server"):
-        Service(tree.library()).start()
+    with running(tree.library(), watch=False):
+        ran = run(tree.root, "serve", "--port", "0")
+        assert (ran.code, ran.out) == (3, "")
+        assert ran.err.startswith("callsheet: Another server works on this tree\n")
     with running(tree.library(), watch=False) as api:
         assert api.json("/api/jobs") == {"jobs": []}
 
