@@ -9,7 +9,6 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -17,10 +16,9 @@ from api_server import Api, running
 from callsheet import layout
 from callsheet.cli import main
 from callsheet.errors import UsageError
-from callsheet.web.images import MEDIA_TYPES
 from callsheet.web.options import ServeOptions
 from callsheet.web.security import MAX_BODY_BYTES, Access
-from callsheet.web.serve import listen, make_server
+from callsheet.web.serve import listen
 from factory import Tree
 from stage import ANNA, picture
 
@@ -100,7 +98,7 @@ def test_no_path_leads_out_of_an_actors_folder(api: Api, up: str, depth: int) ->
 
 @pytest.mark.parametrize(
     "name",
-    ["a.png%00", "%00a.png", "a.png%00.jpg", "a.png%0d%0aX-Evil:%201", "a.png/", "%2fetc%2fpasswd", "/etc/passwd", "."],
+    ["a.png%00", "%00a.png", "a.png%00.jpg", "a.png%0d%0aX-Evil:%201", "%2fetc%2fpasswd", "/etc/passwd", "."],
 )
 def test_odd_names_are_not_found(api: Api, name: str) -> None:
     for target in (f"/data/actors/{ANNA}/training_data/{name}", f"/api/actors/{ANNA}/training-data/{name}/content"):
@@ -382,9 +380,9 @@ def test_a_browser_is_told_what_to_do_and_nothing_of_what_it_asked(locked: Api) 
     "token",
     ["short", "fifteen-letters", "with space in the middle", "ünïcödé-tökén-0123456789", "new\nline-0123456789ab"],
 )
-def test_a_weak_token_is_refused(anna: Tree, token: str) -> None:
-    with listen("127.0.0.1", 0) as listener, pytest.raises(UsageError) as refused:
-        make_server(anna.library(), ServeOptions(token=token), listener, lambda _: None)
+def test_a_weak_token_is_refused(token: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        ServeOptions(token=token)
     assert token not in str(refused.value)
 
 
@@ -401,7 +399,7 @@ def test_a_server_for_others_makes_a_token_up(anna: Tree) -> None:
 
 
 def test_a_port_that_is_taken_is_told(anna: Tree) -> None:
-    with listen("127.0.0.1", 0) as taken, pytest.raises(UsageError, match="Cannot listen at 127.0.0.1"):
+    with listen("127.0.0.1", 0) as taken, pytest.raises(UsageError, match=r"Cannot listen at 127\.0\.0\.1"):
         listen("127.0.0.1", taken.getsockname()[1])
     with pytest.raises(UsageError, match="Cannot listen at no-such-host"):
         listen("no-such-host.invalid", 0)
@@ -492,8 +490,8 @@ def test_what_pretends_to_be_an_image_is_sent_as_one_and_can_do_nothing(anna: Tr
 
 
 def test_a_type_is_known_of_every_kind_of_image_and_none_can_hold_script() -> None:
-    assert set(MEDIA_TYPES) == set(layout.IMAGE_SUFFIXES)
-    assert all(kind.startswith("image/") and "svg" not in kind for kind in MEDIA_TYPES.values())
+    kinds = {layout.content_type(f"x{suffix}") for suffix in layout.IMAGE_SUFFIXES}
+    assert all(kind.startswith("image/") and "svg" not in kind for kind in kinds)
 
 
 def png_of(width: int, height: int) -> bytes:
@@ -515,7 +513,7 @@ def test_an_image_with_too_many_pixels_is_not_decoded(anna: Tree, content: bytes
     with running(anna.library()) as api:
         answer = api.get(f"/api/actors/{ANNA}/training-data/bomb.png/thumbnail")
     assert (answer.status, answer.json()["error"]) == (415, "not_an_image")
-    assert "more than is safe" in answer.json()["message"]
+    assert "more pixels than is safe" in answer.json()["message"]
 
 
 def test_a_postscript_file_meets_no_interpreter(anna: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -587,15 +585,19 @@ def test_a_url_in_a_manifest_is_never_contacted(anna: Tree, trap: tuple[int, lis
 def test_no_secret_reaches_a_log_an_error_or_a_repr(anna: Tree, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(0)
     with running(anna.library(), token=TOKEN, access_log=True) as api:
-        cookie = api.get(f"/login?token={TOKEN}").headers["Set-Cookie"].partition(";")[0]
-        for path in ("/api/actors", f"/api/actors/{TOKEN[::-1]}/training-data", "/nowhere", f"/login?token={TOKEN}x"):
-            answer = api.get(f"{path}?token={TOKEN}", cookie=cookie)
-            assert TOKEN not in answer.data.decode()
-            assert cookie.partition("=")[2] not in answer.data.decode()
+        _, answer = raw(api, f"/login?token={TOKEN}")
+        match = re.search(rb"(callsheet_\d+)=([0-9a-f]{64})", answer)
+        assert match
+        cookie = match[2].decode()
+        more = f"Cookie: {match[0].decode()}\r\nAuthorization: Bearer {TOKEN}\r\n"
+        for path in ("/api/actors", "/api/actors/9/training-data", "/nowhere", f"/login?token={TOKEN}x"):
+            _, answer = raw(api, f"{path}?token={TOKEN}", more=more)
+            assert TOKEN.encode() not in answer
+            assert cookie.encode() not in answer
         assert "/api/actors 200" in caplog.text
         told = caplog.text + repr(api.service.options) + repr(Access(token=TOKEN))
     assert TOKEN not in told
-    assert cookie.partition("=")[2] not in told
+    assert cookie not in told
 
 
 def test_the_command_line_tells_no_token(anna: Tree, capsys: pytest.CaptureFixture[str]) -> None:

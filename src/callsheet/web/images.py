@@ -35,15 +35,6 @@ files_router = APIRouter(tags=["images"])
 Side = Annotated[Literal["local", "s3"] | None, Query()]
 Version = Annotated[str, Query(max_length=255)]
 
-MEDIA_TYPES: Mapping[str, str] = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".gif": "image/gif",
-    ".webp": "image/webp",
-    ".avif": "image/avif",
-    ".bmp": "image/bmp",
-}
 _FOLDERS = ("training_data", "base_image", "poster_frame")
 _HARMLESS = {"Content-Security-Policy": "sandbox; default-src 'none'"}
 _FOR_EVER = "private, max-age=31536000, immutable"
@@ -274,7 +265,7 @@ def _file(request: Request, file: BinaryIO, filename: str, version: str, *, fore
 def _described(filename: str) -> dict[str, str]:
     """What an image is, and is called: from its name alone (RFC 6266, 8187)."""
     return {
-        "Content-Type": MEDIA_TYPES[filename[filename.rindex(".") :].lower()],
+        "Content-Type": layout.content_type(filename),
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(filename, safe='')}",
         **_HARMLESS,
     }

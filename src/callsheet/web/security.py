@@ -11,8 +11,9 @@ import hmac
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
@@ -48,17 +49,16 @@ _LOCKED_OUT = """<!doctype html>
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may reach a server, and what its page may load.
+    """Who may reach a server.
 
     `hosts` are the names that it answers to beside this machine's own, each with a port or for any. `bound` is the address that it listens
-    at; `port` 0 is for any. An empty `token` asks nobody for one. `image_origins` are where redirects to images lead.
+    at; `port` 0 is for any. An empty `token` asks nobody for one.
     """
 
     bound: str = "127.0.0.1"
     port: int = 0
     hosts: frozenset[str] = frozenset()
     token: str = field(default="", repr=False)
-    image_origins: tuple[str, ...] = ()
 
     @property
     def cookie(self) -> str:
@@ -100,10 +100,11 @@ def is_everywhere(address: str) -> bool:
 class Guard:
     """The application, for those who may reach it."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, image_origins: Callable[[], tuple[str, ...]] = tuple) -> None:
+        """`image_origins` tells where redirects to images lead at this moment: the page may load images from there, too."""
         self._app = app
         self._access = access
-        self._headers = {**_HEADERS, "Content-Security-Policy": _policy(access.image_origins)}
+        self._image_origins = image_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -179,8 +180,9 @@ class Guard:
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
+                for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                headers.setdefault("Content-Security-Policy", _policy(self._image_origins()))
             await send(message)
 
         return sent
@@ -189,7 +191,8 @@ class Guard:
 _HINT = "Open the link that callsheet serve printed, or send the token: Authorization: Bearer TOKEN"
 
 
-def _policy(image_origins: Iterable[str]) -> str:
+@lru_cache(maxsize=16)
+def _policy(image_origins: tuple[str, ...]) -> str:
     images = " ".join(("'self'", "blob:", *image_origins))
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {images}; connect-src 'self'; font-src 'self'; "

@@ -32,6 +32,7 @@ _AT_A_TIME = 2
 _FETCHED_AT_A_TIME = 8
 _SIZES_KEPT = 100_000
 _QUALITY = 80
+_TOO_MANY = "it has more pixels than is safe to decode"
 _WIDTH_TAG, _HEIGHT_TAG = 0x0100, 0x0101
 """Of EXIF 2.32, 4.6.4: in a thumbnail they tell of the image that it was made of."""
 
@@ -145,11 +146,11 @@ def rendered(file: BinaryIO, width: int) -> tuple[bytes, Size]:
     try:
         with Image.open(file, formats=_known_formats()) as image:
             if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0):
-                raise no_image(f"it has {image.width} × {image.height} pixels, more than is safe to decode")
+                raise no_image(_TOO_MANY)
             size = _upright(image)
             return _small(image, width, size), size
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise no_image("it has more pixels than is safe to decode") from error
+        raise no_image(_TOO_MANY) from error
     except (ApiError, LocalError):
         raise
     except Exception as error:  # decoders raise anything: OSError, SyntaxError, ValueError, struct.error
