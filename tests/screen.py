@@ -151,7 +151,9 @@ class Screen:
 
     def shown(self) -> list[str]:
         """The names of the cards in the grid."""
-        return self.evaluate("[...document.querySelectorAll('#images .card:not(.kept)')].map((card) => card.dataset.key)")
+        return self.evaluate(
+            "[...document.querySelectorAll('#images .card:not(.kept)')].map((card) => card.dataset.key)"
+        )
 
     def statuses(self) -> dict[str, str]:
         """What each card of the grid says, in words."""
@@ -162,7 +164,9 @@ class Screen:
         )
 
     def selected(self) -> set[str]:
-        return set(self.evaluate("[...document.querySelectorAll('.card[aria-selected=true]')].map((card) => card.dataset.key)"))
+        return set(
+            self.evaluate("[...document.querySelectorAll('.card[aria-selected=true]')].map((card) => card.dataset.key)")
+        )
 
     def counts(self) -> dict[str, int]:
         tiles = "[...document.querySelectorAll('[data-filter]')].map((tile) => [tile.dataset.filter, Number(tile.querySelector('b').textContent)])"
@@ -235,4 +239,3 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     while not condition():
         assert monotonic() < deadline, "what was waited for did not happen"
         sleep(0.02)
-

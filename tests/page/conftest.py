@@ -27,7 +27,9 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def unchanged(tmp_path_factory: pytest.TempPathFactory, ministack_server: Server) -> Iterator[Api]:
     """A server on a tree that no test changes."""
-    with running(play(tmp_path_factory.mktemp("still") / "project", ministack_server).tree.library(), watch=False) as api:
+    with running(
+        play(tmp_path_factory.mktemp("still") / "project", ministack_server).tree.library(), watch=False
+    ) as api:
         yield api
 
 

@@ -25,7 +25,9 @@ def test_every_actor_is_listed_with_its_counts_and_its_face(look: Screen) -> Non
     anna = look.find(".actor").first
     assert anna.locator(".total").inner_text() == "14 images"
     assert anna.locator(".stack").get_attribute("aria-label") == "6 Synced, 3 Local-only, 2 S3-only, 3 Out-of-sync"
-    parts = anna.locator(".stack span").evaluate_all("(parts) => parts.map((part) => part.getBoundingClientRect().width)")
+    parts = anna.locator(".stack span").evaluate_all(
+        "(parts) => parts.map((part) => part.getBoundingClientRect().width)"
+    )
     assert parts[0] == pytest.approx(2 * parts[1], rel=0.05)
     look.wait("document.querySelector('.actor img').naturalWidth > 0")
     assert anna.locator("time").get_attribute("title")
@@ -104,7 +106,7 @@ def test_repair_all_names_what_it_refuses_and_why(screen: Screen, ground: Ground
     screen.find("[data-verb=repair]").click()
     screen.page.wait_for_selector("#plan[open]")
     assert screen.find("#plan .steps li").count() == 2
-    assert "both_13.png" in screen.find("#plan .refused li").inner_text()
+    assert "both_13.png" in screen.find("#plan .refusals li").inner_text()
     screen.press("Escape")
     screen.wait("!document.querySelector('#plan').open")
     assert ground.statuses()["edited_11.png"] == "out_of_sync"
@@ -129,7 +131,9 @@ def test_thousands_of_actors_are_a_few_rows_of_the_document(browser: Browser, cr
         screen.press("End")
         screen.wait(f"document.activeElement.dataset.key === '{MANY - 1:05}_extra'")
         screen.evaluate("scrollTo(0, document.body.scrollHeight / 2)")
-        screen.wait(f"[...document.querySelectorAll('.actor')].some((row) => row.dataset.key === '{MANY // 2:05}_extra')")
+        screen.wait(
+            f"[...document.querySelectorAll('.actor')].some((row) => row.dataset.key === '{MANY // 2:05}_extra')"
+        )
         assert screen.find(".actor").count() < 60
 
 

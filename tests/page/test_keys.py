@@ -12,7 +12,9 @@ def _active(screen: Screen) -> str | None:
 
 
 def _columns(screen: Screen) -> int:
-    return int(screen.evaluate("getComputedStyle(document.querySelector('#images')).gridTemplateColumns.split(' ').length"))
+    return int(
+        screen.evaluate("getComputedStyle(document.querySelector('#images')).gridTemplateColumns.split(' ').length")
+    )
 
 
 def test_arrows_home_and_end_walk_the_grid(look: Screen) -> None:
@@ -163,7 +165,19 @@ def test_the_help_is_made_from_the_live_key_map(look: Screen) -> None:
     look.press("?")
     look.page.wait_for_selector("#help[open]")
     told = look.find("#help").inner_text()
-    for does in ("Move", "Look at it in full", "Select, or not", "Good, or not", "Push", "Pull", "Repair", "Remove", "Triage", "Search", "Undo"):
+    for does in (
+        "Move",
+        "Look at it in full",
+        "Select, or not",
+        "Good, or not",
+        "Push",
+        "Pull",
+        "Repair",
+        "Remove",
+        "Triage",
+        "Search",
+        "Undo",
+    ):
         assert does in told
     assert "Zoom in" not in told
     look.press("Escape")

@@ -34,7 +34,9 @@ def test_a_file_that_is_saved_is_shown(browser: Browser, watched: Api, ground: G
         ground.tree.image(ANNA, "fresh_99.png", picture(99))
         _within(screen, SOON_S, "document.querySelector('#images [data-key=\"fresh_99.png\"]') !== null")
         ground.tree.image(ANNA, SYNCED[0], picture(98), mtime_s=LATER_S)
-        _within(screen, SOON_S, f"document.querySelector('[data-key=\"{SYNCED[0]}\"] .word').textContent === 'Out-of-sync'")
+        _within(
+            screen, SOON_S, f"document.querySelector('[data-key=\"{SYNCED[0]}\"] .word').textContent === 'Out-of-sync'"
+        )
 
 
 def test_another_clients_mark_is_shown_and_nothing_else_is_touched(screen: Screen) -> None:
@@ -44,7 +46,9 @@ def test_another_clients_mark_is_shown_and_nothing_else_is_touched(screen: Scree
     screen.evaluate("document.querySelectorAll('.card').forEach((card) => { card.mine = true; })")
     screen.api.send("PATCH", f"/api/actors/0/training-data/{SYNCED[0]}", body={"good": True})
     _within(screen, SOON_S, f"document.querySelector('[data-key=\"{SYNCED[0]}\"]').classList.contains('good')")
-    assert screen.evaluate("[...document.querySelectorAll('#images .card')].filter((card) => card.mine).length") == len(IMAGES)
+    assert screen.evaluate("[...document.querySelectorAll('#images .card')].filter((card) => card.mine).length") == len(
+        IMAGES
+    )
     assert screen.selected() == {SYNCED[3]}
     assert screen.evaluate("document.activeElement.dataset.key") == SYNCED[3]
 

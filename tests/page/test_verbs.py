@@ -53,7 +53,7 @@ def test_repair_mends_what_differs_and_refuses_what_nobody_can_know(screen: Scre
     screen.select(*APART)
     screen.find("#picked [data-verb=repair]").click()
     screen.page.wait_for_selector("#plan[open]")
-    assert BOTH in screen.find("#plan .refused li").inner_text()
+    assert BOTH in screen.find("#plan .refusals li").inner_text()
     screen.confirm("Repair 2 images")
     assert ground.bytes_there(EDITED) == mine
     assert ground.bytes_here(REPLACED) == theirs
@@ -146,7 +146,9 @@ def test_marks_are_shown_at_once_kept_and_taken_back(
 
 def test_marks_that_cannot_be_kept_are_taken_back_and_told(screen: Screen, ground: Ground) -> None:
     screen.open()
-    screen.page.route("**/training-data", lambda route: route.abort() if route.request.method == "PATCH" else route.continue_())
+    screen.page.route(
+        "**/training-data", lambda route: route.abort() if route.request.method == "PATCH" else route.continue_()
+    )
     screen.card(SYNCED[0]).locator(".star").click()
     screen.page.wait_for_selector(".toast.bad")
     assert "server" in screen.toast()

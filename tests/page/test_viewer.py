@@ -51,7 +51,15 @@ def test_zoom_and_pan_by_keys_wheel_double_click_and_drag(look: Screen) -> None:
 def test_the_panel_tells_both_sides_and_the_raw_entry(look: Screen) -> None:
     _open(look, BOTH)
     told = look.find(".panel").inner_text()
-    for part in ("It changed on both sides", "/data/actors/0000_anna/training_data/both_13.png", "s3://", "MD5", "ETag", "Known by", "Since"):
+    for part in (
+        "It changed on both sides",
+        "/data/actors/0000_anna/training_data/both_13.png",
+        "s3://",
+        "MD5",
+        "ETag",
+        "Known by",
+        "Since",
+    ):
         assert part in told, part
     look.find(".panel summary").click()
     look.wait("document.querySelector('.panel pre').textContent.includes('\"synced_md5\"')")

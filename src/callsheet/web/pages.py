@@ -15,7 +15,6 @@ import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from callsheet.errors import CallsheetError
 from callsheet.layout import printable
@@ -83,10 +82,6 @@ class StaticFiles:
 _static = StaticFiles.load()
 
 
-def _icon(name: str) -> Markup:
-    return Markup('<svg class="icon" aria-hidden="true"><use href="#i-{}"/></svg>').format(name)
-
-
 _environment = Environment(
     loader=PackageLoader("callsheet.web"),
     autoescape=True,
@@ -94,8 +89,9 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_environment.globals.update(icon=_icon, words=WORDS, static=f"/static/{_static.version}")
-_environment.globals["parts"] = _environment.get_template("parts.html").module
+_environment.globals.update(words=WORDS, static=f"/static/{_static.version}")
+_parts: Any = _environment.get_template("parts.html").module
+_environment.globals.update(parts=_parts, icon=_parts.icon)
 
 
 def _render(template: str, status: int = 200, **values: Any) -> HTMLResponse:

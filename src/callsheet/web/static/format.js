@@ -4,6 +4,7 @@ export const WORDS = JSON.parse(document.getElementById("words").textContent);
 
 const UNITS = ["B", "KB", "MB", "GB", "TB"];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 const STEPS = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60]];
 
 /** 328059 → "320 KB"; units of 1024. */
@@ -30,7 +31,7 @@ export function ago(iso) {
 }
 
 /** The moment in the reader's own zone. */
-export const exactly = (iso) => (iso ? new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" }) : "");
+export const exactly = (iso) => (iso ? moment.format(Date.parse(iso)) : "");
 
 export const statusOf = (status) => WORDS.statuses[status] ?? WORDS.statuses.unknown;
 

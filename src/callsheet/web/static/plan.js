@@ -33,15 +33,18 @@ export function confirmPlan(job) {
   const looking = job.verb === "sync" || job.verb === "verify";
   const actions = plan.actions ?? [];
   const refusals = plan.refusals ?? [];
+  const refused = new Set(refusals.map(known));
+  const problems = job.problems.filter((problem) => !refused.has(known(problem)));
   const images = new Set(actions.map((action) => `${action.actor}/${action.filename}`)).size;
   const [verb] = verbWords(job.verb);
   const anything = looking || actions.length + (plan.marks?.length ?? 0) > 0;
   const title = looking ? `${verb} ${job.actors.length ? plural(job.actors.length, "actor") : "all actors"}` : `${verb} ${plural(images, "image")}`;
   say(byId("plan-title"), anything ? title : `Nothing to ${verb.toLowerCase()}`);
-  say(dialog.querySelector(".said"), looking ? foreseen(job.summary) : anything ? consequence(job.verb, actions) : "Everything is as this would make it.");
+  say(dialog.querySelector(".said"), looking ? foreseen(job.summary) : anything ? consequence(job.verb, actions) : problems.length ? "What could not be looked at is left as it is." : refusals.length ? "All of it is refused." : "Everything is as this would make it.");
   dialog.querySelector(".sums").replaceChildren(...sums(actions));
-  list(dialog.querySelector(".refused"), `Refused: ${plural(refusals.length, "image")}`, refusals, (refusal) =>
-    make("li", {}, make("span", {}, refusal.filename || refusal.actor), make("span", { class: "why" }, refusal.message)));
+  const told = (problem) => make("li", {}, make("span", {}, problem.filename || problem.actor), make("span", { class: "why" }, problem.message));
+  list(dialog.querySelector(".troubles"), plural(problems.length, "problem"), problems, told);
+  list(dialog.querySelector(".refusals"), `Refused: ${plural(refusals.length, "image")}`, refusals, told);
   const many = new Set(actions.map((action) => action.actor)).size > 1;
   list(dialog.querySelector(".steps"), "In order", actions, (action) => make("li", {},
     make("b", { "aria-label": OPS[action.op]?.[1] ?? action.op }, OPS[action.op]?.[0] ?? "·"),
@@ -54,6 +57,8 @@ export function confirmPlan(job) {
   say(dialog.querySelector(".no"), anything ? "Cancel" : "Close");
   return decided(dialog, anything ? yes : dialog.querySelector(".no"));
 }
+
+const known = (problem) => `${problem.actor}/${problem.filename}/${problem.code}`;
 
 function decided(dialog, focused) {
   return new Promise((resolve) => {

@@ -56,10 +56,11 @@ export class Viewer {
     const { image, dialog } = this;
     if (!this.name) return;
     if (!image) {
-      dialog.close();
+      this.leave();
       return;
     }
     const at = this.model.indexOf(this.name);
+    if (at >= 0) this.at = at;
     const differs = image.status === "out_of_sync" && image.local_exists && image.s3;
     say(byId("viewer-title").firstElementChild, image.filename);
     say(dialog.querySelector(".place"), at < 0 ? "" : `${number(at + 1)} of ${number(this.model.visible.length)}`);
@@ -82,6 +83,17 @@ export class Viewer {
     const { good: _, ...known } = image;
     if (this.panelled !== JSON.stringify(known)) fillPanel(this.panel, this.model.name, image);
     this.panelled = JSON.stringify(known);
+  }
+
+  /** The image is gone: the one in its place is shown, if there is one. */
+  leave() {
+    const next = this.model.visible[Math.min(this.at, this.model.visible.length - 1)];
+    if (!next) {
+      this.dialog.close();
+      return;
+    }
+    this.show(next.filename);
+    this.onShow(next.filename);
   }
 
   paint(image, differs) {
