@@ -50,8 +50,8 @@ class JobRequest(Body):
     """What a job is to do; with `plan_of`, nothing else."""
 
     verb: VerbName | None = None
-    actors: Annotated[list[ActorName], Field(max_length=100_000)] = []
-    filenames: Annotated[list[Filename], Field(max_length=20_000)] = []
+    actors: Annotated[tuple[ActorName, ...], Field(max_length=100_000)] = ()
+    filenames: Annotated[tuple[Filename, ...], Field(max_length=20_000)] = ()
     good: bool = False
     prefer: Literal["", "local", "s3"] = ""
     run: Annotated[str, Field(max_length=64)] = ""
@@ -63,8 +63,8 @@ class JobRequest(Body):
     def wanted(self) -> Wanted:
         return Wanted(
             self.verb or "",
-            tuple(self.actors),
-            tuple(self.filenames),
+            self.actors,
+            self.filenames,
             self.good,
             self.prefer,
             self.run,
