@@ -16,7 +16,7 @@ from typing import Any
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir))
 sys.path.insert(0, os.path.join(sys.path[0], "tests"))
 
-from benchmarks import ground, machine, memory_cases, moving_cases, sync_cases
+from benchmarks import api_cases, ground, machine, memory_cases, moving_cases, sync_cases
 from benchmarks.framework import Failure, measure, say, summary, table
 from benchmarks.ground import IMAGE_BYTES, Ground
 
@@ -45,6 +45,10 @@ def main() -> int:
             chosen = frozenset(group.NAMES) & frozenset(options.only or group.NAMES)
             if chosen:
                 results["cases"] |= _measured(group, trees, chosen, options.rounds)
+        chosen = frozenset(options.only or api_cases.NAMES)
+        for name, result in api_cases.measured(_BENCH_DIR, chosen, options.rounds):
+            results["cases"][name] = result
+            print("\n".join(api_cases.table(result)), flush=True)
     except Failure as failure:
         say(f"Not measured: {failure}")
         return 1
@@ -81,7 +85,7 @@ def _measured(group: Any, trees: Ground, chosen: frozenset[str], rounds: int) ->
 
 
 def _options() -> argparse.Namespace:
-    names = [name for group in _GROUPS for name in group.NAMES]
+    names = [name for group in (*_GROUPS, api_cases) for name in group.NAMES]
     parser = argparse.ArgumentParser(description="What callsheet costs, beside programs that do some of the same.")
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds, after one that is not [7]")
     parser.add_argument("--only", action="append", choices=names, help="only this case; may be given again")

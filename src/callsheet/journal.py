@@ -7,6 +7,7 @@ without an outcome is one that may have happened.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -16,9 +17,12 @@ from typing import Any
 import orjson
 
 from callsheet import files, local, planfile
-from callsheet.action import Outcome, PastRun, Plan
+from callsheet.action import Action, Outcome, PastRun, Plan
 from callsheet.errors import LocalError, PlanError, UnknownRun
 from callsheet.layout import JOURNAL_SUFFIX, Layout, is_run_id
+
+_STEP = re.compile(rb'\{"n":\d+,"action":')
+_OUTCOME = re.compile(rb'\{"n":\d+,"outcome":')
 
 
 class Recorder:
@@ -89,13 +93,43 @@ class Journal:
         path = self._path(run)
         raw = local.read_bytes(path)
         if raw is None:
-            raise UnknownRun(
-                f"The journal tells of no run {run}", hint=f"Past runs are the files in {self._where.journal_dir}."
-            )
+            raise _unknown(run, self._where)
         past = planfile.read_journal(raw, path)
         if past.id != run:
             raise PlanError(f"{path}:1.run is another run's: {past.id}")
         return past
+
+    def outcomes(self, run: str, start: int, most: int) -> tuple[list[Outcome], int]:
+        """What came of a run's steps, in the order in which it was known: `most` from the `start`th on, and how many there are by now.
+
+        The run may be under way, and large: of its journal only those lines are parsed. Raises as `read`.
+        """
+        planfile.run_id(run, f"{run[:80]!r}")
+        path = self._path(run)
+        chosen: list[dict[str, Any]] = []
+        count = 0
+        actions: dict[int, Action] = {}
+        try:
+            with open(path, "rb") as lines:
+                for line in filter(_OUTCOME.match, lines):
+                    if start <= count < start + most and line.endswith(b"\n"):
+                        chosen.append(orjson.loads(line))
+                    count += line.endswith(b"\n")
+                numbers = {item["n"] for item in chosen}
+                lines.seek(0)
+                for number, line in enumerate(filter(_STEP.match, lines)):
+                    if number in numbers:
+                        actions[number] = planfile.read_action(orjson.loads(line)["action"], f"{path}: step {number}")
+        except FileNotFoundError as error:
+            raise _unknown(run, self._where) from error
+        except OSError as error:
+            raise local.failed("read", path, error) from error
+        except ValueError as error:
+            raise PlanError(f"{path} is not sound: {error}") from error
+        if numbers - actions.keys():
+            raise PlanError(f"{path} tells of steps that are not there")
+        outcomes = [planfile.read_outcome(item, actions[item["n"]], f"{path}: outcome {item['n']}") for item in chosen]
+        return outcomes, count
 
     def unfinished(self) -> PastRun | None:
         """The last run, if it did not come to its end."""
@@ -134,6 +168,10 @@ class Journal:
 
     def _path(self, run: str) -> str:
         return os.path.join(self._root, self._where.journal(run))
+
+
+def _unknown(run: str, where: Layout) -> UnknownRun:
+    return UnknownRun(f"The journal tells of no run {run}", hint=f"Past runs are the files in {where.journal_dir}.")
 
 
 def _line(item: Mapping[str, Any]) -> bytes:

@@ -110,6 +110,21 @@ class Layout:
         return f"{self.state_dir}/thumbnails/{key[:2]}/{key}_{width}.webp"
 
     @property
+    def jobs_dir(self) -> str:
+        return f"{self.state_dir}/jobs"
+
+    def job(self, job_id: str) -> str:
+        """What a server was asked to do, and what came of it."""
+        return f"{self.jobs_dir}/{job_id}.json"
+
+    def job_plan(self, job_id: str) -> str:
+        return f"{self.jobs_dir}/plans/{job_id}.json"
+
+    def job_problems(self, job_id: str) -> str:
+        """All problems of a job that has more than its own file should hold."""
+        return f"{self.jobs_dir}/problems/{job_id}.json"
+
+    @property
     def s3_trash_prefix(self) -> str:
         """What all keys of the trash start with; it is in our own bucket, also for objects of others."""
         return f"{self.key_prefix()}.trash/"

@@ -86,16 +86,21 @@ class Report:
     def response_json_deleted(self) -> int:
         return sum(row.response_deleted for row in self.actors)
 
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON document of the run: totals, problems, and a row for each actor."""
+    def summary(self) -> dict[str, Any]:
+        """The JSON document of the run without what there may be a million of: problems and rows."""
         return {
             "verb": self.verb,
             "dry_run": self.dry_run,
-            "interrupted": self.interrupted,
             "actors": len(self.actors),
             **_numbers(self.counts),
             "manifests_updated": self.manifests_updated,
             "response_json_deleted": self.response_json_deleted,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON document of the run: totals, problems, and a row for each actor."""
+        return {
+            **self.summary(),
             "problems": [asdict(problem) for problem in self.problems],
             "by_actor": [_row(row) for row in self.actors],
         }
@@ -108,11 +113,24 @@ class Proposal:
     plan: Plan
     seen: Report
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Of the look and of the plan."""
+        return distinct((*self.seen.problems, *self.plan.refusals))
+
+    def summary(self) -> dict[str, Any]:
+        """As of a report, and how much would be done."""
+        return {
+            **replace(self.seen, verb=self.plan.verb.value, dry_run=True).summary(),
+            "planned": len(self.plan.actions),
+            "refused": len(self.plan.refusals),
+            "bytes": sum(action.transferred_bytes for action in self.plan.actions),
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON document of a dry run: as of a report, and what would be done."""
-        problems = distinct((*self.seen.problems, *self.plan.refusals))
         return {
-            **replace(self.seen, verb=self.plan.verb.value, problems=problems, dry_run=True).as_dict(),
+            **replace(self.seen, verb=self.plan.verb.value, problems=self.problems, dry_run=True).as_dict(),
             "plan": plan_as_dict(self.plan),
         }
 
@@ -137,20 +155,28 @@ class Transfer:
     def done(self) -> tuple[Outcome, ...]:
         return tuple(outcome for outcome in self.outcomes if outcome.problem is None)
 
+    def summary(self) -> dict[str, Any]:
+        """As of a report, and how much was done."""
+        done = self.done
+        return {
+            **self.report.summary(),
+            "run": self.run_id,
+            "interrupted": self.interrupted,
+            "planned": len(self.plan.actions),
+            "done": len(done),
+            "failed": len(self.outcomes) - len(done),
+            "marked": self.marked,
+            "refused": len(self.plan.refusals),
+            "bytes": sum(outcome.action.transferred_bytes for outcome in done),
+            "notes": list(self.notes),
+        }
+
     def as_dict(self) -> dict[str, Any]:
         """The JSON document of the run: as of a report, and what was done."""
         return {
             **self.report.as_dict(),
-            "run": self.run_id,
-            "interrupted": self.interrupted,
-            "planned": len(self.plan.actions),
-            "done": len(self.done),
-            "failed": len(self.outcomes) - len(self.done),
-            "marked": self.marked,
-            "refused": len(self.plan.refusals),
-            "bytes": sum(outcome.action.transferred_bytes for outcome in self.done),
-            "outcomes": [{**action_as_dict(o.action), **outcome_as_dict(o)} for o in self.outcomes],
-            "notes": list(self.notes),
+            **self.summary(),
+            "outcomes": [outcome_row(outcome) for outcome in self.outcomes],
         }
 
 
@@ -176,6 +202,11 @@ def distinct(problems: Iterable[Problem]) -> tuple[Problem, ...]:
         key = (actor, filename, problem.code, message if actor else "")
         shown.setdefault(key, Problem(actor, filename, problem.code, message))
     return tuple(shown[key] for key in sorted(shown))
+
+
+def outcome_row(outcome: Outcome) -> dict[str, Any]:
+    """An action and what came of it, as JSON documents have it."""
+    return {**action_as_dict(outcome.action), **outcome_as_dict(outcome)}
 
 
 def _numbers(counts: Counts) -> dict[str, int]:

@@ -130,7 +130,7 @@ class Surveyor:
         folder = os.path.join(root, where.actors_dir)
         self._folders = _Remembered(folder, partial(_folders, folder))
         self._stems = _Remembered(store.folder, lambda: (store.stems(), True))
-        self._named: dict[str, _Remembered[_Named]] = {}
+        self._manifests: dict[str, _Remembered[_Named]] = {}
         self._basis: object = None
         self._survey: Survey | None = None
 
@@ -138,18 +138,18 @@ class Surveyor:
         """The actors' folders and the manifests as they are now. `TreeError` if one of the two folders cannot be read."""
         with self._lock:
             folders, stems = self._folders.get(), self._stems.get()
-            basis = folders, stems, [one.get() for one in self._named.values()]
-            if self._survey is None or basis != self._basis:
-                read: dict[str, _Remembered[_Named]] = {}
-                self._survey = _surveyed(folders, stems, lambda stem: self._names(stem, read))
-                self._named = read
-                self._basis = folders, stems, [one.get() for one in read.values()]
+            named = {stem: manifest.get() for stem, manifest in self._manifests.items()}
+            if self._survey is None or self._basis != (folders, stems, named):
+                read: dict[str, _Named] = {}
+                self._survey = _surveyed(folders, stems, lambda stem: read.setdefault(stem, self._names(stem)))
+                self._manifests = {stem: self._manifests[stem] for stem in read}
+                self._basis = folders, stems, read
             return self._survey
 
-    def _names(self, stem: str, read: dict[str, _Remembered[_Named]]) -> _Named:
-        known = self._named.get(stem) or _Remembered(self._store.path(stem), partial(_names, stem, self._store))
-        read[stem] = known
-        return known.get()
+    def _names(self, stem: str) -> _Named:
+        if stem not in self._manifests:
+            self._manifests[stem] = _Remembered(self._store.path(stem), partial(_names, stem, self._store))
+        return self._manifests[stem].get()
 
 
 def _surveyed(found: tuple[str, ...], stems: frozenset[str], names: Callable[[str], _Named]) -> Survey:

@@ -93,6 +93,8 @@ def test_marks_are_set_all_or_none(project: Tree) -> None:
     assert project.manifests() == before
     document = json.loads(_run(project, "mark", "1", "0001_other_1.png", "--not-good", "--json").stdout)
     assert document["images"] == [{"filename": "0001_other_1.png", "good": False, "prompt": "a face"}]
+    bare = json.loads(_run(project, "mark", "1", "0001_other_1.png", "--prompt", "", "--json").stdout)
+    assert bare["images"] == [{"filename": "0001_other_1.png", "good": False, "prompt": None}]
 
 
 def test_adopting_says_what_it_did(project: Tree) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from callsheet import local, survey
 from callsheet.errors import TreeError, UnknownActor
 from callsheet.layout import Layout, answers_to
+from callsheet.model import Manifest
 from callsheet.store import Store
 from callsheet.survey import Survey, Surveyor
 
@@ -156,7 +157,27 @@ def test_what_changed_a_moment_ago_is_read_again(tmp_path: Path) -> None:
     remembering.survey()
     assert remembering._folders._stamp is None
     assert remembering._stems._stamp is None
-    assert [one._stamp for one in remembering._named.values()] == [None]
+    assert [one._stamp for one in remembering._manifests.values()] == [None]
+
+
+def test_a_manifest_that_changes_as_soon_as_it_was_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actors, manifests = paths(tmp_path)
+    actors.mkdir(parents=True)
+    manifests.mkdir(parents=True)
+    write_manifest(tmp_path, "0001_a", "0001")
+    remembering, load = surveyor(tmp_path), Store.load
+
+    def changed_since(store: Store, stem: str) -> Manifest | None:
+        manifest = load(store, stem)
+        monkeypatch.setattr(Store, "load", load)
+        write_manifest(tmp_path, "0001_b", "0001")
+        return manifest
+
+    monkeypatch.setattr(Store, "load", changed_since)
+    assert [actor.name for actor in remembering.survey().actors] == ["0001_a"]
+    assert [actor.name for actor in remembering.survey().actors] == ["0001_b"]
 
 
 def test_an_actors_folder_that_goes_is_told_and_seen_when_it_is_back(tmp_path: Path) -> None:

@@ -70,21 +70,18 @@ class Session:
     def presigned(self, location: Location, expires_s: int, content_type: str) -> str:
         """A URL by which anybody may GET an object until it expires. `NoCredentials` if there is nothing to sign it with."""
         region, keys = self._region_of(location.bucket), self._aws.keys()
-        _, path = self._address(location.bucket, location.key, region)
-        origin = self.origin(location.bucket)
-        url = f"{origin}{path}"
+        base, path = self._address(location.bucket, location.key, region)
+        url = f"{_origin(base)}{path}"
         if keys is None:  # S3 takes no wishes from whoever does not say who they are
             return url
         wishes = {"response-content-disposition": "inline", "response-content-type": content_type}
-        query = presigned_query(
-            authority(origin), path, wishes, keys=keys, region=region, at=_now(), expires_s=expires_s
-        )
+        query = presigned_query(authority(base), path, wishes, keys=keys, region=region, at=_now(), expires_s=expires_s)
         return f"{url}?{query}"
 
     def origin(self, bucket: str) -> str:
         """Scheme, host and port of the URLs of a bucket's objects."""
         base, _ = self._address(bucket, "", self._region_of(bucket))
-        return f"{base.partition('://')[0]}://{authority(base)}"
+        return _origin(base)
 
     def lost(self, request: Request, loss: Lost) -> Unreachable:
         """The error for an exchange that is not tried again."""
@@ -198,6 +195,10 @@ class Session:
             if region not in self._hosts:
                 self._hosts[region] = self._aws.host(region)
             return self._hosts[region]
+
+
+def _origin(base: str) -> str:
+    return f"{base.partition('://')[0]}://{authority(base)}"
 
 
 def _now() -> str:

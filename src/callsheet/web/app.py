@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from starlette_compress import CompressMiddleware, remove_compress_type
 
 from callsheet import __version__
-from callsheet.web import actors, answers, events, images
+from callsheet.web import actors, answers, events, health, images, work
+from callsheet.web.metrics import Timed
 from callsheet.web.service import Service
 
 _COMPRESSED_FROM_BYTES = 1000
@@ -35,10 +36,11 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    for room in (actors, images, events):
+    for room in (actors, images, events, work, health):
         app.include_router(room.router)
     app.include_router(images.files_router, prefix=f"/{service.library.where.actors_dir}")
     answers.install(app)
     remove_compress_type("image/bmp")  # ranges and ETags are of its own bytes
+    app.add_middleware(Timed, metrics=service.metrics)
     app.add_middleware(CompressMiddleware, minimum_size=_COMPRESSED_FROM_BYTES)
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 StatusName = Literal["synced", "local_only", "s3_only", "out_of_sync"]
 FilterName = Literal["synced", "local_only", "s3_only", "out_of_sync", "missing", "problems"]
@@ -151,7 +151,7 @@ class TrainingData(CountsBody):
 class Curation(Body):
     """What is given is set; an empty prompt removes it."""
 
-    good: bool | None = None
+    good: StrictBool | None = None
     prompt: Annotated[str, Field(max_length=20_000)] | None = None
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"good": True, "prompt": "a portrait in soft light"}]})
@@ -168,3 +168,10 @@ class Curations(Body):
 class Curated(BaseModel):
     run: str
     images: list[ImageBody]
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+    version: str
+    watching: bool
+    notes: list[str]

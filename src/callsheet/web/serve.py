@@ -39,13 +39,20 @@ class Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_ready()
+        self.service.start()
+        try:
+            await super().startup(sockets)
+            self._on_ready()
+        except BaseException:
+            self.service.close()
+            raise
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.service.hub.close()
         _uvicorn_log.addFilter(_not_cancelled)
         await super().shutdown(sockets)
+        if not self.force_exit:
+            self.service.close()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the signal is not raised again
         if self.should_exit:
@@ -86,7 +93,8 @@ class AccessLog:
 def serve(library: Library, options: ServeOptions, *, on_ready: Callable[[str], None]) -> None:
     """Serve a tree until Ctrl-C. `on_ready` is called with the URL to open, the login link if a token is needed, once the server listens.
 
-    `KeyboardInterrupt` if it was pressed twice, with requests left unanswered. `UsageError` if the server cannot listen, or must not.
+    `KeyboardInterrupt` if it was pressed twice, with requests left unanswered. `UsageError` if the server cannot listen,
+    `TreeError` if another one works on this tree.
     """
     with listen(options.host, options.port) as listener:
         server = make_server(library, options, listener, on_ready)
@@ -113,6 +121,7 @@ def make_server(
         log_level="warning",
         access_log=False,
         ws="none",
+        lifespan="off",  # what hinders the service from starting is for the caller, not for a log
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
@@ -123,11 +132,14 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket bound to an address of this machine. `UsageError` if that cannot be."""
     try:
         family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(place[:2], family=family, backlog=2048)
+        listener = socket.create_server(place[:2], family=family, backlog=2048)
+        # Connections inherit it: asyncio sets it only for sockets that were made as TCP by name, and waiting costs 40 ms an answer.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except (OSError, UnicodeError) as error:
         hint = "Stop what listens there, or take any free port: callsheet serve --port 0"
         reason = error.strerror if isinstance(error, OSError) else "it is no host name"
         raise UsageError(f"Cannot listen at {printable(host)}:{port}: {reason}", hint=hint) from error
+    return listener
 
 
 def _image_origins(library: Library) -> tuple[str, ...]:

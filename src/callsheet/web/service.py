@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
-import orjson
-
+from callsheet.layout import printable
 from callsheet.library import Library
-from callsheet.model import Actor
+from callsheet.model import Actor, Problem
+from callsheet.report import Report
 from callsheet.web import views
+from callsheet.web.documents import Documents
 from callsheet.web.hub import Hub
 from callsheet.web.index import Index
+from callsheet.web.jobs import Jobs
+from callsheet.web.jobschema import job_as_dict
+from callsheet.web.jobstore import Job
+from callsheet.web.metrics import Metrics
 from callsheet.web.options import ServeOptions
+from callsheet.web.poll import Poller
 from callsheet.web.thumbnails import Thumbnails
 from callsheet.web.views import Row, Size
+from callsheet.web.watch import Watcher
+
+_log = logging.getLogger(__name__)
 
 
 class Service:
@@ -27,11 +39,26 @@ class Service:
         self.index = Index(library, self._tell_row, self._tell_gone)
         self.sizes: dict[str, Size] = {}
         self.thumbnails = Thumbnails(library.root, library.where, self.sizes)
+        self._documents = Documents(library.where, self.sizes)
+        self.metrics = Metrics()
+        self.jobs = Jobs(library, self._tell_job, self.metrics.count_outcome)
+        self.metrics.watch(self.index, self.jobs, self.hub)
+        self.poller = Poller(self.jobs, options.poll_minutes) if options.poll_minutes else None
+        self.watcher = Watcher(library, self.jobs.turns, Messenger(self))
 
     def start(self) -> None:
+        self.jobs.start()
         self.index.start()
+        if self.options.watch:
+            self.watcher.start()
+        if self.poller:
+            self.poller.start()
 
     def close(self) -> None:
+        if self.poller:
+            self.poller.close()
+        self.watcher.close()
+        self.jobs.close()
         self.hub.close()
         self.index.close()
         self.thumbnails.close()
@@ -39,13 +66,17 @@ class Service:
     @property
     def watching(self) -> bool:
         """Whether changes on disk are noticed by themselves."""
-        return False
+        return self.watcher.watching
+
+    @property
+    def notes(self) -> list[str]:
+        """What the one who runs this server should know, each with what to do."""
+        return [*self.jobs.notes, *self.watcher.notes]
 
     def training_data(self, actor: str) -> bytes:
         """The seed's document of an actor, as JSON."""
         glance = self.library.glance(actor)
-        document = views.training_data(glance, self.library.where, self.base_image(glance.actor), self.sizes)
-        return orjson.dumps(document)
+        return self._documents.of(glance, self.base_image(glance.actor))
 
     def row(self, row: Row) -> dict[str, Any]:
         """A row of the list, with the version of its base image."""
@@ -62,8 +93,38 @@ class Service:
         except OSError:
             return None
 
+    def _tell_job(self, job: Job) -> None:
+        self.hub.publish("job", job_as_dict(job))
+
+    def tell_actors(self, names: Iterable[str]) -> None:
+        """Tell that something of actors has changed, in their manifests or not."""
+        self.index.refresh()
+        for name in names:
+            if row := self.index.row(name):
+                self._tell_row(row)
+
     def _tell_row(self, row: Row) -> None:
         self.hub.publish("actor", self.row(row))
 
     def _tell_gone(self, name: str) -> None:
         self.hub.publish("actor", {"actor_name": name, "gone": True})
+
+
+class Messenger:
+    """Tells the listeners of a service what its watcher sees."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def touched(self, names: Iterable[str]) -> None:
+        self._service.tell_actors(names)
+
+    def synced(self, report: Report) -> None:
+        self._service.tell_actors(row.actor.name for row in report.actors)
+
+    def manifests_changed(self, *, in_place: bool) -> None:
+        self._service.index.refresh(fully=in_place)
+
+    def told(self, problem: Problem) -> None:
+        _log.warning("%s: %s", problem.actor or "watching", printable(problem.message))
+        self._service.hub.publish("problem", asdict(problem))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -133,7 +133,7 @@ def image(entry: Entry, index: int, name: str, sights: Sights, where: Layout, si
         "good": bool(entry.good),
         "evidence": entry.evidence and entry.evidence.value,
         "checked_at": moment(entry.checked_at),
-        "prompt": entry.prompt,
+        "prompt": entry.prompt or None,
         "change": change and change.value,
         "width": width,
         "height": height,
@@ -148,14 +148,14 @@ def image(entry: Entry, index: int, name: str, sights: Sights, where: Layout, si
 
 
 def training_data(
-    glance: Glance, where: Layout, base: tuple[str, str] | None, sizes: Mapping[str, Size]
+    glance: Glance, where: Layout, base: tuple[str, str] | None, sizes: Sequence[Size | None]
 ) -> dict[str, Any]:
-    """The seed's document. `base` is the path and the version of the base image; `sizes` are those that are known, by MD5."""
+    """The seed's document. `base` is the path and the version of the base image; `sizes` are those of the entries, as far as they are known."""
     manifest, actor = glance.manifest, glance.actor
     found, sights = counts(manifest), Sights.of(glance)
     images = [
-        image(entry, index, actor.name, sights, where, sizes.get(entry.md5_hash or ""))
-        for index, entry in enumerate(manifest.entries)
+        image(entry, index, actor.name, sights, where, size)
+        for index, (entry, size) in enumerate(zip(manifest.entries, sizes, strict=True))
     ]
     drift = glance.drift
     return {
@@ -204,6 +204,6 @@ def _missing(entry: Entry) -> dict[str, Any]:
         "modified_date": timestamp(entry.modified_timestamp),
         "s3_urls": [layout.without_signature(url) for url in entry.urls],
         "removed_by": entry.removed_by,
-        "prompt": entry.prompt,
+        "prompt": entry.prompt or None,
         "good": bool(entry.good),
     }

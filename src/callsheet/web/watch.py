@@ -1,0 +1,244 @@
+"""Noticing changes on this disk, and bringing the manifests of the actors that they are about up to date, without S3.
+
+An actor is looked at again once its folder has settled. One that has lost images waits until no other does: so many losses at once that
+they are no deletion are seen together, and `sync` refuses to record them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from watchfiles import Change, watch
+from watchfiles._rust_notify import WatchfilesRustInternalError
+
+from callsheet import layout
+from callsheet.errors import CallsheetError, LossRefused
+from callsheet.library import Library
+from callsheet.model import Problem
+from callsheet.report import Report
+from callsheet.web.turns import Turns
+
+_TOLD_WITHIN_MS = 200
+_STEP_MS = 50
+_IDLE_MS = 1000
+_QUIET_S = 0.5
+_LONGEST_WAIT_S = 2.0
+_LOSS_QUIET_S = 0.7
+_LOSS_LONGEST_WAIT_S = 5.0
+_TICK_S = 0.1
+_AGAIN_S = 10.0
+
+_log = logging.getLogger(__name__)
+_LEGACY = frozenset((layout.RESPONSE, layout.PROMPT_METADATA, layout.OLD_MANIFEST, layout.TRAINING_RESPONSE))
+
+
+class Witness(Protocol):
+    """Whoever is told what the watcher sees; called from its threads."""
+
+    def touched(self, names: Iterable[str]) -> None:
+        """Something has changed in these actors' folders; each is told once until it is looked at again."""
+
+    def synced(self, report: Report) -> None:
+        """Some actors were looked at again, and their manifests say what is here now."""
+
+    def manifests_changed(self, *, in_place: bool) -> None:
+        """Somebody has written manifests; `in_place` if the folder's own modification time may not show it."""
+
+    def told(self, problem: Problem) -> None:
+        """What could not be recorded, and why."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    first_s: float
+    last_s: float
+
+    def is_due(self, now_s: float, quiet_s: float, longest_s: float) -> bool:
+        return now_s - self.last_s >= quiet_s or now_s - self.first_s >= longest_s
+
+
+class Watcher:
+    """Watches one tree from `start` to `close`. `turns` keep it off actors that somebody else is working on."""
+
+    def __init__(self, library: Library, turns: Turns, witness: Witness) -> None:
+        self._library = library
+        self._turns = turns
+        self._witness = witness
+        self._actors = os.path.join(library.root, library.where.actors_dir)
+        self._manifests = os.path.join(library.root, library.where.manifests_dir)
+        self._lock = threading.Lock()
+        self._changed: dict[str, _Waiting] = {}
+        self._losing: set[str] = set()
+        self._losing_since = _Waiting(0.0, 0.0)
+        self._refused: frozenset[str] = frozenset()
+        self._ended = threading.Event()
+        self._watching = False
+        self._blind = ""
+        self._loss = ""
+        self._threads = [
+            threading.Thread(target=self._listen, name="callsheet-watch", daemon=True),
+            threading.Thread(target=self._look_again, name="callsheet-settle", daemon=True),
+        ]
+
+    @property
+    def watching(self) -> bool:
+        """Whether changes are noticed now."""
+        return self._watching
+
+    @property
+    def notes(self) -> list[str]:
+        """Why changes are not noticed or not recorded, and what to do."""
+        return [note for note in (self._blind, self._loss) if note]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+
+    def _listen(self) -> None:
+        """Watch; if that cannot be done or ends, say so, and try again now and then."""
+        while not self._ended.is_set():
+            try:
+                self._hear()
+            except (OSError, WatchfilesRustInternalError) as error:
+                self._watching = False
+                self._blind = (
+                    f"Changes in {self._actors} are not noticed: {error}. Is it there, and is fs.inotify.max_user_watches "
+                    "at least as large as the number of folders in it? Until it is mended, sync records changes."
+                )
+                self._witness.told(Problem("", "", "not_watching", self._blind))
+                self._ended.wait(_AGAIN_S)
+
+    def _hear(self) -> None:
+        folders = [
+            folder for folder in (self._actors, self._manifests) if folder == self._actors or os.path.isdir(folder)
+        ]
+        heard = watch(
+            *folders,
+            watch_filter=None,
+            debounce=_TOLD_WITHIN_MS,
+            step=_STEP_MS,
+            rust_timeout=_IDLE_MS if self._watching else _STEP_MS,
+            stop_event=self._ended,
+            yield_on_timeout=True,
+            raise_interrupt=False,
+        )
+        for changes in heard:
+            self._watching, self._blind = True, ""
+            self._sort_out(changes)
+
+    def _sort_out(self, changes: Iterable[tuple[Change, str]]) -> None:
+        now_s = time.monotonic()
+        touched: set[str] = set()
+        to_sync: set[str] = set()
+        written: set[Change] = set()
+        for change, path in changes:
+            if path.startswith(self._actors):
+                name, matters = _meant(path[len(self._actors) + 1 :])
+                if matters is not None:
+                    touched.add(name)
+                    to_sync |= {name} if matters else set()
+            elif path.endswith(layout.MANIFEST_SUFFIX):
+                written.add(change)
+        with self._lock:
+            fresh = touched - self._changed.keys()
+            for name in to_sync:
+                first_s = self._changed[name].first_s if name in self._changed else now_s
+                self._changed[name] = _Waiting(first_s, now_s)
+        if fresh:
+            self._witness.touched(sorted(fresh))
+        if written:
+            self._witness.manifests_changed(in_place=Change.modified in written)
+
+    def _look_again(self) -> None:
+        while not self._ended.wait(_TICK_S):
+            try:
+                self._look_at_what_is_due(time.monotonic())
+            except Exception:  # noqa: BLE001  watching goes on, whatever one look dies of
+                _log.exception("Looking at what has changed failed")
+
+    def _look_at_what_is_due(self, now_s: float) -> None:
+        with self._lock:
+            due = frozenset(
+                name for name, since in self._changed.items() if since.is_due(now_s, _QUIET_S, _LONGEST_WAIT_S)
+            )
+        with self._free(due) as free:
+            with self._lock:
+                for name in free:
+                    del self._changed[name]
+            lost = {name for name in free if self._has_lost(name)}
+            if lost:
+                first_s = self._losing_since.first_s if self._losing else now_s
+                self._losing |= lost
+                self._losing_since = _Waiting(first_s, now_s)
+            self._sync(free - lost)
+        if self._losing and self._losing_since.is_due(now_s, _LOSS_QUIET_S, _LOSS_LONGEST_WAIT_S):
+            self._record_losses()
+
+    def _record_losses(self) -> None:
+        """Of all that have lost images, at once; also of those whose losses were refused before, for it is their sum that counts."""
+        wanted = frozenset(self._losing | self._refused)
+        with self._free(wanted) as free:
+            if free == wanted:
+                self._losing.clear()
+                self._loss = self._sync(wanted)
+                self._refused = wanted if self._loss else frozenset()
+
+    @contextmanager
+    def _free(self, names: frozenset[str]) -> Iterator[frozenset[str]]:
+        """Those of the actors that nobody is working on, kept for us until the block ends."""
+        turn = self._turns.begin_at_once(names) if names else None
+        try:
+            yield turn.actors or frozenset() if turn else frozenset()
+        finally:
+            if turn:
+                self._turns.leave(turn)
+
+    def _has_lost(self, name: str) -> bool:
+        try:
+            return bool(self._library.glance(name).drift.gone)
+        except CallsheetError:  # the sync tells it
+            return False
+
+    def _sync(self, names: frozenset[str]) -> str:
+        """Bring manifests up to date. Returns why losses were not recorded; empty if nothing was refused."""
+        try:
+            seen = self._library.survey()
+            here = [name for name in sorted(names) if seen.named(name)]
+            report = self._library.sync(here, offline=True, stop=self._ended.is_set) if here else None
+        except CallsheetError as error:
+            self._witness.told(Problem("", "", error.code, error.sentence))
+            return error.sentence if isinstance(error, LossRefused) else ""
+        for problem in seen.problems:
+            if problem.actor in names:
+                self._witness.told(problem)
+        if report:
+            self._witness.synced(report)
+        return ""
+
+
+def _meant(path: str) -> tuple[str, bool | None]:
+    """The actor that a path below the actors' folder is about, and whether it is to be looked at again; None: it is nobody's business."""
+    name, _, rest = path.partition("/")
+    folder, _, filename = rest.partition("/")
+    if not name or name.startswith(".") or filename.startswith(".") or "/" in filename:
+        return name, None
+    if folder in ("base_image", "poster_frame"):
+        return name, False
+    if folder == "" or (
+        folder == "training_data" and (not filename or layout.is_image(filename) or filename in _LEGACY)
+    ):
+        return name, True
+    return name, None
