@@ -304,6 +304,9 @@ def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) ->
     try:
         os.rename(path, aside)
     except FileNotFoundError:
+        if copied is None and os.lstat(target).st_nlink > 1:  # another run moved it, too: what it has is enough
+            os.unlink(target)
+            raise
         return
     except OSError:
         if os.path.lexists(path):  # else it was renamed, and said to have failed: network drives do that

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,3 +145,22 @@ def test_a_sync_that_looked_before_another_wrote_looks_again(project: Tree, monk
     assert manifest.missing == ()
     assert project.statuses(actor[:4])[f"{actor}_new.png"] == "local_only"
     assert project.statuses(actor[:4])[f"{actor}_1.png"] == "out_of_sync"
+
+
+def test_of_two_that_move_one_file_one_has_it_and_the_other_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, ours, theirs = (str(tmp_path / name) for name in ("response.json", "ours", "theirs"))
+    Path(path).write_bytes(b"{}")
+    link = os.link
+
+    def overtaken(source: str, target: str, **how: Any) -> None:
+        link(source, target, **how)
+        monkeypatch.undo()
+        files.move(path, theirs)
+
+    monkeypatch.setattr(os, "link", overtaken)
+    with pytest.raises(LocalError, match="Cannot move"):
+        files.move(path, ours)
+    assert sorted(os.listdir(tmp_path)) == ["theirs"]
+    assert Path(theirs).read_bytes() == b"{}"

@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from asking import ask, done, job, listening
 
 from api_server import Api, running
-from callsheet.model import Location
-from callsheet.remote.contract import Source
-from callsheet.remote.memory import MemoryRemote
+from asking import ask, done, ended, job, listening, sent, wait_until
+from callsheet.settings import open_library
+from callsheet.web.jobstore import Wanted
 from factory import Tree
+from gate import Gate
 from stage import ANNA, BERT, picture
 
+_HEARD_S = 0.4
+"""A run asks ten times a second whether it is to stop."""
+
 NAMES = ("a.png", "b.png", "c.png")
-
-
-class Gate(MemoryRemote):
-    """A store that lets objects in only while it is open."""
-
-    def __init__(self) -> None:
-        super().__init__(("story-boards-assets",))
-        self.opened = threading.Event()
-        self.waiting: list[str] = []
-
-    def put(self, location: Location, body: Source | bytes, *, md5: str, replaces: str | None = None) -> str:
-        self.waiting.append(location.key)
-        assert self.opened.wait(20)
-        return super().put(location, body, md5=md5, replaces=replaces)
 
 
 @pytest.fixture
@@ -51,7 +42,9 @@ def tree(tmp_path: Path, gate: Gate) -> Tree:
 
 @pytest.fixture
 def api(tree: Tree) -> Iterator[Api]:
-    with running(tree.library(), watch=False) as api:
+    """Its images are moved one after the other."""
+    library = open_library(tree.root, remote=tree.remote, environ={"CALLSHEET_TRANSFERS": "1"})
+    with running(library, watch=False) as api:
         yield api
 
 
@@ -80,3 +73,191 @@ def test_a_push_is_told_from_beginning_to_end_and_can_be_taken_back(api: Api, tr
     undone = done(api, verb="undo", run=whole["run"])
     assert undone["run_to_undo"] == whole["run"]
     assert set(tree.statuses("0000").values()) == {"local_only"}
+
+
+def test_a_dry_run_shows_a_plan_and_exactly_that_is_carried_out(api: Api, tree: Tree) -> None:
+    open_gate(api)
+    shown = done(api, verb="push", actors=[ANNA], dry_run=True)
+    assert [action["filename"] for action in shown["plan"]["actions"]] == list(NAMES)
+    assert (shown["run"], shown["summary"]["planned"], shown["summary"]["dry_run"]) == ("", 3, True)
+    tree.image(ANNA, "later.png", picture(50))
+    tree.image(ANNA, "b.png", picture(51))
+    carried = done(api, plan_of=shown["id"])
+    assert (carried["verb"], carried["plan_of"], carried["actors"]) == ("push", shown["id"], [ANNA])
+    assert [row["filename"] for row in carried["outcomes"] if row["outcome"] == "done"] == ["a.png", "c.png"]
+    assert [problem["filename"] for problem in carried["problems"]] == ["b.png"], "it is not the file that was shown"
+    assert carried["problem_count"] == 1
+
+
+def test_a_plan_is_carried_out_only_if_there_is_one(api: Api) -> None:
+    open_gate(api)
+    looked = done(api, verb="sync", dry_run=True)
+    pushed = done(api, verb="push")
+    for job_id in (looked["id"], pushed["id"]):
+        assert ask(api, plan_of=job_id, status=409)["error"] == "no_plan"
+    assert ask(api, plan_of="20250101T000000.000Z-0000", status=404)["error"] == "unknown_job"
+    shown = done(api, verb="push", dry_run=True)
+    assert ask(api, plan_of=shown["id"], good=True, status=400)["error"] == "usage"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "code"),
+    [
+        ({}, 400, "usage"),
+        ({"verb": "rm"}, 400, "usage"),
+        ({"verb": "push", "prefer": "s3"}, 400, "usage"),
+        ({"verb": "push", "run": "20250101T000000.000Z-0000"}, 400, "usage"),
+        ({"verb": "undo", "actors": ["0"]}, 400, "usage"),
+        ({"verb": "sync", "filenames": ["a.png"]}, 400, "usage"),
+        ({"verb": "verify", "good": True}, 400, "usage"),
+        ({"verb": "undo", "run": "20250101T000000.000Z-0000"}, 404, "unknown_run"),
+        ({"verb": "undo", "run": "../../etc/passwd"}, 400, "plan"),
+        ({"verb": "push", "actors": ["9"]}, 404, "unknown_actor"),
+        ({"verb": "burn"}, 422, "validation"),
+        ({"verb": "push", "prefer": "both"}, 422, "validation"),
+        ({"verb": "push", "actors": "0"}, 422, "validation"),
+        ({"verb": "push", "dryrun": True}, 422, "validation"),
+    ],
+)
+def test_what_makes_no_sense_is_told_at_once(api: Api, wanted: dict[str, Any], status: int, code: str) -> None:
+    told = ask(api, status=status, **wanted)
+    assert told["error"] == code
+    assert told["message"]
+    assert api.json("/api/jobs") == {"jobs": []}
+
+
+def test_what_only_a_look_can_tell_makes_the_job_fail(api: Api) -> None:
+    failed = ended(api, ask(api, verb="push", actors=[ANNA], filenames=["nowhere.png"]))
+    assert (failed["state"], failed["error"]["error"]) == ("failed", "unknown_image")
+    assert ended(api, ask(api, verb="undo"))["error"]["error"] == "unknown_run"
+
+
+def test_a_refused_loss_is_why_a_job_fails(api: Api, tree: Tree) -> None:
+    paths = [tree.image("0002_carl", f"{number}.png", picture(number)) for number in range(30)]
+    tree.library().sync()
+    for path in paths:
+        path.unlink()
+    before = tree.manifests()
+    failed = ended(api, ask(api, verb="sync"))
+    assert (failed["state"], failed["error"]["error"]) == ("failed", "mass_loss")
+    assert tree.manifests() == before
+
+
+def test_jobs_about_one_actor_wait_and_others_run_side_by_side(api: Api, gate: Gate) -> None:
+    first = ask(api, verb="push", actors=[ANNA])
+    second = ask(api, verb="verify", actors=[ANNA])
+    everyone = ask(api, verb="sync")
+    wait_until(lambda: gate.waiting)
+    late = ask(api, verb="sync", actors=[BERT])
+    states = [job(api, asked["id"])["state"] for asked in (first, second, everyone, late)]
+    assert states == ["running", "queued", "queued", "queued"], "Bert's waits for the one of all that came before it"
+    sent(api, "DELETE", f"/api/jobs/{everyone['id']}", 202)
+    assert ended(api, late)["state"] == "done"
+    assert job(api, second["id"])["state"] == "queued"
+    gate.opened.set()
+    assert ended(api, second)["state"] == "done"
+    times = [job(api, asked["id"]) for asked in (first, second)]
+    assert times[0]["ended_at"] <= times[1]["started_at"]
+    assert job(api, everyone["id"])["state"] == "cancelled"
+    assert job(api, everyone["id"])["started_at"] is None
+
+
+def test_a_job_that_waits_or_runs_is_cancelled_and_gone_on_with(api: Api, gate: Gate, tree: Tree) -> None:
+    first = ask(api, verb="push", actors=[ANNA])
+    second = ask(api, verb="push", actors=[ANNA])
+    wait_until(lambda: gate.waiting)
+    assert sent(api, "DELETE", f"/api/jobs/{second['id']}", 202)["state"] == "cancelled"
+    assert sent(api, "DELETE", f"/api/jobs/{first['id']}", 202)["state"] == "running"
+    time.sleep(_HEARD_S)
+    gate.opened.set()
+    cancelled = ended(api, first)
+    assert cancelled["state"] == "cancelled"
+    assert [row["filename"] for row in cancelled["outcomes"]] == ["a.png"], "what was under way is finished and told"
+    assert tree.statuses("0000") == {"a.png": "synced", "b.png": "local_only", "c.png": "local_only"}
+    assert sent(api, "DELETE", f"/api/jobs/{first['id']}", 409)["error"] == "job_ended"
+    resumed = sent(api, "POST", f"/api/jobs/{first['id']}/resume", 202)
+    assert [row["filename"] for row in ended(api, resumed)["outcomes"]] == ["b.png", "c.png"]
+    assert sent(api, "POST", f"/api/jobs/{resumed['id']}/resume", 409)["error"] == "not_resumable"
+    assert sent(api, "DELETE", "/api/jobs/nothing", 404)["error"] == "unknown_job"
+
+
+def test_a_plan_that_was_cancelled_is_gone_on_with_as_it_was_shown(api: Api, gate: Gate, tree: Tree) -> None:
+    shown = done(api, verb="push", actors=[ANNA], dry_run=True)
+    carried = ask(api, plan_of=shown["id"])
+    wait_until(lambda: gate.waiting)
+    sent(api, "DELETE", f"/api/jobs/{carried['id']}", 202)
+    time.sleep(_HEARD_S)
+    gate.opened.set()
+    assert ended(api, carried)["state"] == "cancelled"
+    tree.image(ANNA, "later.png", picture(50))
+    rest = ended(api, sent(api, "POST", f"/api/jobs/{carried['id']}/resume", 202))
+    assert (rest["state"], rest["problems"]) == ("done", [])
+    assert [row["filename"] for row in rest["outcomes"]] == ["b.png", "c.png"]
+
+
+def test_a_request_that_is_sent_twice_makes_one_job(tree: Tree, gate: Gate) -> None:
+    gate.opened.set()
+    key = {"Idempotency-Key": "once"}
+    with running(tree.library(), watch=False) as api:
+        asked: list[str] = []
+
+        def send() -> None:
+            answer = api.send("POST", "/api/jobs", body={"verb": "push", "actors": ["0"]}, headers=key)
+            asked.append(f"{answer.status} {answer.json()['id']}")
+
+        threads = [threading.Thread(target=send) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len({answer.split()[1] for answer in asked}) == 1
+        assert sorted(answer.split()[0] for answer in asked) == ["200"] * 11 + ["202"]
+        first = ended(api, {"id": asked[0].split()[1]})
+        assert ask(api, verb="push", actors=["1"], headers=key, status=422)["error"] == "key_reused"
+    with running(tree.library(), watch=False) as api:
+        assert ask(api, verb="push", actors=["0"], headers=key, status=200)["id"] == first["id"]
+        assert ask(api, verb="pull", actors=["0"], headers=key, status=422)["error"] == "key_reused"
+
+
+def test_too_many_that_wait_are_refused(api: Api, gate: Gate) -> None:
+    ask(api, verb="push", actors=[ANNA])
+    wait_until(lambda: gate.waiting)
+    for _ in range(100):
+        ask(api, verb="sync", actors=[ANNA])
+    told = ask(api, verb="sync", actors=[ANNA], status=429)
+    assert told["error"] == "busy"
+    assert len(api.json("/api/jobs?state=queued&limit=500")["jobs"]) == 100
+    for waiting in api.json("/api/jobs?state=queued&limit=500")["jobs"]:
+        sent(api, "DELETE", f"/api/jobs/{waiting['id']}", 202)
+    gate.opened.set()
+
+
+def test_many_problems_are_all_there_and_few_in_lists(tree: Tree, gate: Gate) -> None:
+    gate.opened.set()
+    names = [f"{number:03}.png" for number in range(150)]
+    for name in names:
+        tree.object(ANNA, name, b"x" + name.encode())
+    tree.library().sync()
+    with running(tree.library(), watch=False) as api:
+        shown = done(api, verb="pull", actors=[ANNA], dry_run=True)
+        for name in names:
+            tree.object(ANNA, name, b"y" + name.encode())
+        pulled = done(api, plan_of=shown["id"])
+        assert len(pulled["problems"]) == pulled["problem_count"] == 150
+        listed = api.json("/api/jobs")["jobs"][0]
+        assert (len(listed["problems"]), listed["problem_count"]) == (100, 150)
+        part = api.json(f"/api/jobs/{pulled['id']}?outcomes_from=140")
+        assert (len(part["outcomes"]), part["outcome_count"]) == (10, 150)
+        assert part["outcomes"] == pulled["outcomes"][140:]
+
+
+def test_the_newest_come_first_and_the_oldest_that_have_ended_are_forgotten(api: Api, tree: Tree) -> None:
+    ids = [done(api, verb="push", actors=[BERT], dry_run=True)["id"] for _ in range(3)]
+    assert [row["id"] for row in api.json("/api/jobs?limit=2")["jobs"]] == ids[:0:-1]
+    kept = tree.root / tree.where.jobs_dir
+    for _ in range(200):
+        api.service.jobs.submit(Wanted("sync", (BERT,)))
+        wait_until(lambda: api.service.jobs.all()[0].ended)
+    assert len(list(kept.glob("*.json"))) <= 201
+    assert sent(api, "GET", f"/api/jobs/{ids[0]}", 404)["error"] == "unknown_job"
+    assert not list(kept.rglob(f"{ids[0]}*"))

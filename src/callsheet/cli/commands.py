@@ -19,6 +19,7 @@ from callsheet.cli.options import (
 )
 from callsheet.cli.serving import serve
 from callsheet.cli.trash import trash
+from callsheet.cli.watching import watch
 from callsheet.errors import UsageError
 
 if TYPE_CHECKING:
@@ -198,5 +199,5 @@ def _tell(report: Report, *, as_json: bool) -> int:
     return 1 if report.problems else 0
 
 
-for verb in (push, pull, repair, evict, rm, apply, undo, trash, serve):
+for verb in (push, pull, repair, evict, rm, apply, undo, trash, serve, watch):
     callsheet.add_command(verb)

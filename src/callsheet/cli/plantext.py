@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import click
 
 from callsheet.action import Action, Curation, Op, Plan, Verb
-from callsheet.cli.text import count, write_problems
+from callsheet.cli.text import by_status, count, write_problems
 from callsheet.layout import printable
 from callsheet.model import Problem
 from callsheet.report import Transfer
@@ -95,16 +95,8 @@ def _transfer_lines(result: Transfer) -> Iterable[str]:
     if result.interrupted:
         left = len(result.plan.actions) - len(result.outcomes)
         yield f"⏹️  Interrupted: {count(left, 'action')} not begun; the same command goes on from here"
-    counts = result.report.counts
-    states = (
-        (counts.synced, "synced"),
-        (counts.local_only, "local only"),
-        (counts.s3_only, "in S3 only"),
-        (counts.out_of_sync, "out of sync"),
-        (counts.missing, "missing"),
-    )
     if result.report.actors:
-        yield f"📸 Now: {', '.join(f'{number:,} {state}' for number, state in states if number) or 'no images'}"
+        yield f"📸 Now: {by_status(result.report.counts)}"
     if result.done or result.marked:
         yield f"↩️  Take it back: callsheet undo {result.run_id}"
 

@@ -30,10 +30,13 @@ def write_problems(problems: Iterable[Problem]) -> None:
         return
     click.echo(click.style(f"\n⚠️  {count(len(told), 'problem')}", fg="yellow"), err=True)
     for problem in told:
-        place = "/".join(part for part in (problem.actor, problem.filename) if part) or (
-            "S3" if problem.code in _OF_S3 else "callsheet"
-        )
-        click.echo(f"  {place}: {problem.message}", err=True)
+        click.echo(f"  {problem_line(problem)}", err=True)
+
+
+def problem_line(problem: Problem) -> str:
+    """Whose, what, what to do."""
+    place = "/".join(part for part in (problem.actor, problem.filename) if part)
+    return f"{place or ('S3' if problem.code in _OF_S3 else 'callsheet')}: {problem.message}"
 
 
 def _sync_lines(report: Report) -> Iterable[str]:
@@ -142,6 +145,18 @@ def _are(number: int) -> str:
 def count(number: int, noun: str) -> str:
     """`1 image`, `2 images`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def by_status(counts: Counts) -> str:
+    """`12 synced, 5 local only`."""
+    states = (
+        (counts.synced, "synced"),
+        (counts.local_only, "local only"),
+        (counts.s3_only, "in S3 only"),
+        (counts.out_of_sync, "out of sync"),
+        (counts.missing, "missing"),
+    )
+    return ", ".join(f"{number:,} {state}" for number, state in states if number) or "no images"
 
 
 def _deed(would: str, deed: str) -> str:

@@ -16,7 +16,7 @@ router = APIRouter(tags=["events"])
 
 @router.get("/api/events", response_class=EventSourceResponse)
 async def events(service: TheService, last_event_id: Annotated[str, Header()] = "") -> AsyncIterator[ServerSentEvent]:
-    """What changes from now on, or since the event that `Last-Event-ID` names: `hello`, `actor`, `job`, `reset`."""
+    """What changes from now on, or since the event that `Last-Event-ID` names: `hello`, `actor`, `job`, `problem`, `reset`."""
     yield ServerSentEvent(event="hello", data={"version": __version__, "watching": service.watching}, retry=1000)
     async for event in service.hub.follow(last_event_id):
         yield ServerSentEvent(event=event.kind, data=dict(event.data), id=event.id or None)

@@ -23,7 +23,7 @@ from callsheet.run import new_run_id
 from callsheet.web import jobrun
 from callsheet.web.answers import ApiError
 from callsheet.web.jobrun import Reins, Result
-from callsheet.web.jobstore import PROBLEMS_SHOWN, Fault, Job, JobStore, State, Wanted
+from callsheet.web.jobstore import PROBLEMS_SHOWN, Failure, Job, JobStore, State, Wanted
 from callsheet.web.turns import Actors, Turn, Turns
 
 _RUNNERS = 4
@@ -68,19 +68,28 @@ class Jobs:
         self._keys: dict[str, str] = {}
         self._under_way: dict[str, _UnderWay] = {}
         self._closing = False
+        self._claimed = False
         self._held = ExitStack()
         self._runners = [
             threading.Thread(target=self._serve, name=f"callsheet-job-{number}", daemon=True)
             for number in range(_RUNNERS)
         ]
 
-    def start(self) -> None:
-        """Take up what an earlier server left, and begin to work. `TreeError` if another server works on this tree."""
+    def claim(self) -> None:
+        """Keep other servers off this tree, until `close`. `TreeError` if one works on it."""
+        if self._claimed:
+            return
         path = os.path.join(self._library.root, self._library.where.jobs_dir, "server.lock")
         try:
             self._held.enter_context(files.locked(path, _LOCKED_S))
         except LocalError as error:
-            raise TreeError("Another server works on this tree", hint=f"End it; it holds {path}.") from error
+            hint = f"Use that one, or end it; it holds {path}."
+            raise TreeError("Another server works on this tree", hint=hint) from error
+        self._claimed = True
+
+    def start(self) -> None:
+        """Take up what an earlier server left, and begin to work. Claims the tree if that was not done."""
+        self.claim()
         jobs, self.notes = self._store.load()
         for job in jobs:
             self._jobs[job.id] = job
@@ -248,10 +257,10 @@ class Jobs:
                 self._store.save_plan(job_id, result.plan)
         except CallsheetError as error:
             told = error.problems if isinstance(error, LossRefused) else ()
-            self._end(job_id, "failed", told, error=Fault(error.code, printable(str(error)), error.hint))
+            self._end(job_id, "failed", told, error=Failure(error.code, printable(str(error)), error.hint))
         except Exception:  # noqa: BLE001  a runner outlives whatever a job dies of
             _log.exception("Job %s failed", job_id)
-            self._end(job_id, "failed", error=Fault("error", "The server failed at this job", "Its log says why."))
+            self._end(job_id, "failed", error=Failure("error", "The server failed at this job", "Its log says why."))
         else:
             self._end(job_id, self._state_of(result), result.problems, **_told(result))
 

@@ -45,7 +45,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Failure:
     """Why a job failed, in the shape of every error."""
 
     error: str
@@ -74,7 +74,7 @@ class Job:
     summary: Mapping[str, Any] | None = None
     problems: tuple[Problem, ...] = ()
     problem_count: int = 0
-    error: Fault | None = None
+    error: Failure | None = None
     key: str = ""
     asked: str = ""
     has_plan: bool = False

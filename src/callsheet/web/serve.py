@@ -93,8 +93,8 @@ class AccessLog:
 def serve(library: Library, options: ServeOptions, *, on_ready: Callable[[str], None]) -> None:
     """Serve a tree until Ctrl-C. `on_ready` is called with the URL to open, the login link if a token is needed, once the server listens.
 
-    `KeyboardInterrupt` if it was pressed twice, with requests left unanswered. `UsageError` if the server cannot listen,
-    `TreeError` if another one works on this tree.
+    `KeyboardInterrupt` if it was pressed twice, with requests left unanswered. `UsageError` if the server cannot listen, or must not; `TreeError`
+    if another one works on the tree.
     """
     with listen(options.host, options.port) as listener:
         server = make_server(library, options, listener, on_ready)

@@ -6,6 +6,7 @@ they are no deletion are seen together, and `sync` refuses to record them.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
@@ -16,9 +17,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from watchfiles import Change, watch
-from watchfiles._rust_notify import WatchfilesRustInternalError
 
-from callsheet import layout
+from callsheet import layout, local
 from callsheet.errors import CallsheetError, LossRefused
 from callsheet.library import Library
 from callsheet.model import Problem
@@ -27,7 +27,7 @@ from callsheet.web.turns import Turns
 
 _TOLD_WITHIN_MS = 200
 _STEP_MS = 50
-_IDLE_MS = 1000
+_IDLE_MS = 250
 _QUIET_S = 0.5
 _LONGEST_WAIT_S = 2.0
 _LOSS_QUIET_S = 0.7
@@ -112,7 +112,7 @@ class Watcher:
         while not self._ended.is_set():
             try:
                 self._hear()
-            except (OSError, WatchfilesRustInternalError) as error:
+            except (OSError, RuntimeError) as error:  # the latter: its core failed
                 self._watching = False
                 self._blind = (
                     f"Changes in {self._actors} are not noticed: {error}. Is it there, and is fs.inotify.max_user_watches "
@@ -125,17 +125,20 @@ class Watcher:
         folders = [
             folder for folder in (self._actors, self._manifests) if folder == self._actors or os.path.isdir(folder)
         ]
+        folder = _identity(self._actors)
         heard = watch(
             *folders,
             watch_filter=None,
             debounce=_TOLD_WITHIN_MS,
             step=_STEP_MS,
-            rust_timeout=_IDLE_MS if self._watching else _STEP_MS,
+            rust_timeout=_IDLE_MS,
             stop_event=self._ended,
             yield_on_timeout=True,
             raise_interrupt=False,
         )
         for changes in heard:
+            if _identity(self._actors) != folder:
+                raise FileNotFoundError(errno.ENOENT, "another folder has taken its place, or none")
             self._watching, self._blind = True, ""
             self._sort_out(changes)
 
@@ -154,7 +157,9 @@ class Watcher:
                 written.add(change)
         with self._lock:
             fresh = touched - self._changed.keys()
-            for name in to_sync:
+            for name in to_sync | (
+                self._refused if written else frozenset()
+            ):  # what was refused may be accepted by now
                 first_s = self._changed[name].first_s if name in self._changed else now_s
                 self._changed[name] = _Waiting(first_s, now_s)
         if fresh:
@@ -179,10 +184,13 @@ class Watcher:
                 for name in free:
                     del self._changed[name]
             lost = {name for name in free if self._has_lost(name)}
+            if back := self._refused & (free - lost):  # perhaps all is well again, perhaps what is left is a deletion
+                self._refused -= back
+                self._loss = self._loss if self._refused else ""
+                lost |= self._refused
             if lost:
-                first_s = self._losing_since.first_s if self._losing else now_s
+                self._losing_since = _Waiting(self._losing_since.first_s if self._losing else now_s, now_s)
                 self._losing |= lost
-                self._losing_since = _Waiting(first_s, now_s)
             self._sync(free - lost)
         if self._losing and self._losing_since.is_due(now_s, _LOSS_QUIET_S, _LOSS_LONGEST_WAIT_S):
             self._record_losses()
@@ -219,14 +227,22 @@ class Watcher:
             here = [name for name in sorted(names) if seen.named(name)]
             report = self._library.sync(here, offline=True, stop=self._ended.is_set) if here else None
         except CallsheetError as error:
-            self._witness.told(Problem("", "", error.code, error.sentence))
-            return error.sentence if isinstance(error, LossRefused) else ""
+            refused = error.sentence if isinstance(error, LossRefused) else ""
+            if not refused or refused != self._loss:
+                self._witness.told(Problem("", "", error.code, error.sentence))
+            return refused
         for problem in seen.problems:
             if problem.actor in names:
                 self._witness.told(problem)
         if report:
             self._witness.synced(report)
         return ""
+
+
+def _identity(path: str) -> tuple[int, ...]:
+    """What another folder in the same place, as after an unmounting, has not; empty if there is none."""
+    found = local.stamp(path)
+    return (found.device, found.inode) if found else ()
 
 
 def _meant(path: str) -> tuple[str, bool | None]:
