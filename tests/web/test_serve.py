@@ -154,6 +154,14 @@ def test_what_it_cannot_do_is_told(stage: Stage, options: tuple[str, ...], told:
     assert "canary" not in ran.err
 
 
+def test_a_second_server_on_one_tree_is_told(stage: Stage) -> None:
+    with served(stage, "--port", "0") as server:
+        ran = run(stage.root, "serve", "--port", "0", env=stage.env)
+        assert ran.code == 3
+        assert "Another server works on this tree" in ran.err
+        assert server.ended(signal.SIGINT)[0] == 0
+
+
 def test_the_demo_can_be_served_at_once(tmp_path: Path) -> None:
     """Up to the point where it would go on until Ctrl-C: with a token that is refused."""
     ran = run(tmp_path, "demo", str(tmp_path / "demo"), "--serve", env={"CALLSHEET_TOKEN": "weak"})

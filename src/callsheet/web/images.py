@@ -126,14 +126,20 @@ def image_file(request: Request, service: TheService, actor_name: str, folder: s
 
 def _find(service: Service, actor: str, filename: str) -> tuple[Actor, Entry]:
     """The image's entry. A manifest may name anything: 415 for what is no image's name."""
-    glance = service.library.glance(actor)
-    _, entry = find_image(glance, filename)
+    manifest = service.library.manifest(actor)
+    owner = _owner(service, actor)
+    _, entry = find_image(owner, manifest, filename)
     if layout.name_fault(filename) or not layout.is_image(filename):
         shown = ", ".join(layout.IMAGE_SUFFIXES)
         raise ApiError(
             415, "not_an_image", f"{layout.printable(filename)} is not named like an image", hint=f"Those are {shown}."
         )
-    return glance.actor, entry
+    return owner, entry
+
+
+def _owner(service: Service, actor: str) -> Actor:
+    """Of an actor that the library has just answered for."""
+    return service.library.survey().matching((actor,)).actors[0]
 
 
 def _in_s3(entry: Entry, side: str | None) -> Entry:
@@ -175,12 +181,12 @@ def _picture(service: Service, actor: str, filename: str, side: str | None) -> P
 def _base_picture(service: Service, actor: str) -> Picture:
     library = service.library
     path = library.base_image(actor)
-    owner = library.survey().matching((actor,)).actors
-    if path is not None and owner:
-        file = _open(service, owner[0].name, path)
+    if path is not None:
+        name = _owner(service, actor).name
+        file = _open(service, name, path)
         if file is not None:
             with file:
-                return _local_picture(service, owner[0].name, path, os.fstat(file.fileno()), None)
+                return _local_picture(service, name, path, os.fstat(file.fileno()), None)
     raise ApiError(
         404, "no_base_image", "This actor has no base image", hint="It is looked for in base_image and poster_frame."
     )

@@ -26,6 +26,7 @@ from callsheet.layout import printable
 from callsheet.web.answers import JSON, ApiError, error_of
 
 MAX_BODY_BYTES = 1 << 20
+_READ_OFF_BYTES = 8 << 20
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _OPEN_PATHS = ("/healthz",)
@@ -218,20 +219,25 @@ def _check_change(headers: Headers, own_origin: str) -> None:
 
 
 async def _bounded(headers: Headers, receive: Receive) -> Receive:
-    """What gives the body again after it was read. `ApiError` for one that is too large, before all of it was read."""
+    """What gives the body again after it was read. `ApiError` for one that is too large.
+
+    Of such a body as much is read, and forgotten, as a client may have sent before it listens for an answer; not of one without end.
+    """
     announced = headers.get("content-length", "0")
-    if not (announced.isascii() and announced.isdigit() and int(announced) <= MAX_BODY_BYTES):
+    if not (announced.isascii() and announced.isdigit() and len(announced) < 20 and int(announced) <= _READ_OFF_BYTES):
         raise _too_large()
-    body = bytearray()
-    more = True
-    while more:
+    body, read_bytes, more = bytearray(), 0, True
+    while more and read_bytes <= _READ_OFF_BYTES:
         message = await receive()
         if message["type"] != "http.request":
             return _replaying([message], receive)
-        body += message.get("body", b"")
+        block = message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
+        read_bytes += len(block)
+        if read_bytes <= MAX_BODY_BYTES:
+            body += block
+    if read_bytes > MAX_BODY_BYTES:
+        raise _too_large()
     return _replaying([{"type": "http.request", "body": bytes(body), "more_body": False}], receive)
 
 

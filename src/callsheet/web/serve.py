@@ -39,13 +39,20 @@ class Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_ready()
+        self.service.start()
+        try:
+            await super().startup(sockets)
+            self._on_ready()
+        except BaseException:
+            self.service.close()
+            raise
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.service.hub.close()
         _uvicorn_log.addFilter(_not_cancelled)
         await super().shutdown(sockets)
+        if not self.force_exit:
+            self.service.close()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the signal is not raised again
         if self.should_exit:
@@ -91,7 +98,6 @@ def serve(library: Library, options: ServeOptions, *, on_ready: Callable[[str], 
     """
     with listen(options.host, options.port) as listener:
         server = make_server(library, options, listener, on_ready)
-        server.service.jobs.claim()  # at its start it could only be told in a traceback
         server.run(sockets=[listener])
     if server.force_exit:
         raise KeyboardInterrupt
@@ -115,6 +121,7 @@ def make_server(
         log_level="warning",
         access_log=False,
         ws="none",
+        lifespan="off",  # what hinders the service from starting is for the caller, not for a log
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )

@@ -38,13 +38,13 @@ class Service:
         self.hub = Hub()
         self.index = Index(library, self._tell_row, self._tell_gone)
         self.sizes: dict[str, Size] = {}
+        self.thumbnails = Thumbnails(library.root, library.where, self.sizes)
         self._documents = Documents(library.where, self.sizes)
         self.metrics = Metrics()
         self.jobs = Jobs(library, self._tell_job, self.metrics.count_outcome)
         self.metrics.watch(self.index, self.jobs, self.hub)
         self.poller = Poller(self.jobs, options.poll_minutes) if options.poll_minutes else None
         self.watcher = Watcher(library, self.jobs.turns, Messenger(self))
-        self.thumbnails = Thumbnails(library.root, library.where, self.sizes)
 
     def start(self) -> None:
         self.jobs.start()

@@ -31,7 +31,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP")
 _AT_A_TIME = 2
 _FETCHED_AT_A_TIME = 8
 _SIZES_KEPT = 100_000
-_QUALITY = 80
+_QUALITY, _EFFORT = 80, 2
 _TOO_MANY = "it has more pixels than is safe to decode"
 _WIDTH_TAG, _HEIGHT_TAG = 0x0100, 0x0101
 """Of EXIF 2.32, 4.6.4: in a thumbnail they tell of the image that it was made of."""
@@ -168,7 +168,7 @@ def _small(image: Image.Image, width: int, size: Size) -> bytes:
     told = Image.Exif()
     told[_WIDTH_TAG], told[_HEIGHT_TAG] = size
     held = io.BytesIO()
-    small.save(held, "WEBP", quality=_QUALITY, exif=told, icc_profile=profile)
+    small.save(held, "WEBP", quality=_QUALITY, method=_EFFORT, exif=told, icc_profile=profile)
     return held.getvalue()
 
 
