@@ -1,10 +1,10 @@
-# Everything sets itself up: `make demo` and `make test` need Python 3.11 or later and make, nothing else.
+# Everything sets itself up: `make demo` needs Python 3.11 or later and make; `make test` and `make screenshots` want Chromium, too.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint bench format clean
+.PHONY: setup demo test lint bench screenshots format clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -33,5 +33,9 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/bench.py
 
+# Every state of the page, into screenshots/; and those of the README into docs/images/.
+screenshots: $(READY)
+	PYTHONPATH=tests $(BIN)/python tests/page/screenshots.py screenshots
+
 clean:
-	rm -rf $(VENV) demo build .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info src/callsheet/*.so
+	rm -rf $(VENV) demo build screenshots .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis src/*.egg-info src/callsheet/*.so

@@ -151,9 +151,10 @@ class Screen:
 
     def shown(self) -> list[str]:
         """The names of the cards in the grid."""
-        return self.evaluate(
+        keys = self.evaluate(
             "[...document.querySelectorAll('#images .card:not(.kept)')].map((card) => card.dataset.key)"
         )
+        return list(keys)
 
     def statuses(self) -> dict[str, str]:
         """What each card of the grid says, in words."""

@@ -36,8 +36,13 @@ def test_every_actor_is_listed_with_its_counts_and_its_face(look: Screen) -> Non
 def test_totals_are_on_top_and_filter(look: Screen) -> None:
     look.open("/")
     assert look.counts() == {
-        "synced": 6, "local_only": 6, "s3_only": 3, "out_of_sync": 3, "missing": 1, "problems": look.counts()["problems"],
-    }  # fmt: skip
+        "synced": 6,
+        "local_only": 6,
+        "s3_only": 3,
+        "out_of_sync": 3,
+        "missing": 1,
+        "problems": look.counts()["problems"],
+    }
     look.find("[data-filter=s3_only]").click()
     look.wait("document.querySelectorAll('.actor').length === 2")
     assert _names(look) == [ANNA, CARL]

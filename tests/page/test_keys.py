@@ -8,7 +8,8 @@ from screen import ANNA, BERT, IMAGES, LOCAL, SYNCED, Screen
 
 
 def _active(screen: Screen) -> str | None:
-    return screen.evaluate("document.activeElement.closest('.card')?.dataset.key")
+    found: str | None = screen.evaluate("document.activeElement.closest('.card')?.dataset.key")
+    return found
 
 
 def _columns(screen: Screen) -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser
 
 from api_server import Api, running
@@ -21,8 +22,8 @@ PAGE_BYTES = 100_000
 FIRST_PAINT_MS = 300
 FRAME_MS = 1000 / 60
 STEPS = 200
-PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-DESK = {"viewport": {"width": 1280, "height": 800}}
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 
 
 def _help(screen: Screen) -> None:
@@ -91,9 +92,7 @@ STATES: dict[str, Callable[[Screen], object]] = {
 
 
 @pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", PHONE)], ids=["light desk", "dark phone"])
-def test_every_state_is_accessible_and_fits(
-    browser: Browser, unchanged: Api, theme: str, size: dict[str, object]
-) -> None:
+def test_every_state_is_accessible_and_fits(browser: Browser, unchanged: Api, theme: str, size: dict[str, Any]) -> None:
     with on_screen(browser, unchanged, color_scheme=theme, **size) as screen:
         faults = []
         for state, enter in STATES.items():

@@ -7,8 +7,20 @@ from playwright.sync_api import Browser
 
 from api_server import Api
 from screen import (
-    ANNA, APART, BERT, CARL, FAR, IMAGES, LOCAL, LOST, NEW, PROMPT, SYNCED, Screen, on_screen,
-)  # fmt: skip
+    ANNA,
+    APART,
+    BERT,
+    CARL,
+    FAR,
+    IMAGES,
+    LOCAL,
+    LOST,
+    NEW,
+    PROMPT,
+    SYNCED,
+    Screen,
+    on_screen,
+)
 
 WORDS = {"Synced": SYNCED, "Local-only": LOCAL, "S3-only": FAR, "Out-of-sync": APART}
 
