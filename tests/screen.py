@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 from api_server import Api
+from callsheet.errors import NoSuchObject
 from callsheet.layout import Layout
 from callsheet.remote.s3 import S3Remote
 from factory import SETTLED_S, Tree
@@ -78,6 +79,13 @@ class Ground:
     def bytes_there(self, filename: str, actor: str = ANNA) -> bytes:
         location = self.tree.where.location(actor, filename)
         return b"".join(self.tree.remote.read(location, if_match=self.tree.remote.head(location).etag).blocks)
+
+    def sides(self, filename: str) -> tuple[bytes, bytes]:
+        """What is here and there of one of Anna's images; nothing for the moment in which it is being replaced."""
+        try:
+            return self.bytes_here(filename), self.bytes_there(filename)
+        except (FileNotFoundError, NoSuchObject):
+            return b"", b""
 
     def statuses(self, stem: str = "0000") -> dict[str, str]:
         return self.tree.statuses(stem)

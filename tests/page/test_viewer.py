@@ -104,16 +104,16 @@ def test_the_difference_is_drawn_and_measured(look: Screen) -> None:
 
 @pytest.mark.parametrize("side", ["local", "s3"])
 def test_what_differs_is_settled_and_that_is_taken_back(screen: Screen, ground: Ground, side: str) -> None:
-    here, there = ground.bytes_here(BOTH), ground.bytes_there(BOTH)
+    here, there = ground.sides(BOTH)
     _open(screen, BOTH)
     screen.find(f"[data-prefer={side}]").click()
     screen.confirm("Repair 1 image")
     wins = here if side == "local" else there
-    assert ground.bytes_here(BOTH) == ground.bytes_there(BOTH) == wins
+    assert ground.sides(BOTH) == (wins, wins)
     screen.wait("document.querySelector('#viewer .settle').hidden")
     assert screen.find("#viewer header .word").inner_text() == "Synced"
     screen.press("Control+z")
-    until(lambda: (ground.bytes_here(BOTH), ground.bytes_there(BOTH)) == (here, there))
+    until(lambda: ground.sides(BOTH) == (here, there))
     screen.wait("!document.querySelector('#viewer .settle').hidden")
 
 

@@ -94,7 +94,7 @@ export class Jobs extends EventTarget {
   }
 
   conclude(job, card, done, verb) {
-    if (job.run && verb !== "undo") this.undo.add(job.run, done);
+    if (job.run && verb !== "undo") this.undo.add(job.run);
     const { done: count = 0, failed = 0, marked = 0 } = job.summary ?? {};
     const parts = LOOKS.has(verb) ? [looked(job)] : [`${done} ${plural(count || marked, count || !marked ? "image" : "mark")}`];
     if (failed) parts.push(`${number(failed)} failed`);

@@ -16,11 +16,18 @@ export class Marks {
   }
 
   /** `marks` says of each filename whether it is good. True once that is recorded. */
-  async apply(marks) {
+  apply(marks) {
     const { model } = this;
     const changes = [...marks].filter(([name, good]) => model.byName.has(name) && model.byName.get(name).good !== good);
     if (!changes.length) return true;
     this.show(changes);
+    const done = this.send(changes);
+    this.undo.expect(done);
+    return done;
+  }
+
+  async send(changes) {
+    const { model } = this;
     try {
       const body = { images: Object.fromEntries(changes.map(([name, good]) => [name, { good }])) };
       const answer = await patch(actorPath(model.name), body);
@@ -50,7 +57,7 @@ export class Marks {
     const others = changes.length - goods;
     const parts = [goods && `${plural(goods, "image")} marked good`, others && `${plural(others, "image")} marked not good`];
     const what = parts.filter(Boolean).join(", ");
-    this.undo.add(run, what);
+    this.undo.add(run);
     tell(what, { action: { label: "Undo", run: () => this.undo.take(run) } });
   }
 }
