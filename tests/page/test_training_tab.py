@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import Browser
 
-from api_server import Api
+from api_server import Api, running
 from screen import (
     ANNA,
     APART,
@@ -19,8 +21,11 @@ from screen import (
     PROMPT,
     SYNCED,
     Screen,
+    ground,
     on_screen,
+    picture,
 )
+from servers import Server
 
 WORDS = {"Synced": SYNCED, "Local-only": LOCAL, "S3-only": FAR, "Out-of-sync": APART}
 
@@ -156,3 +161,26 @@ def test_only_in_s3_is_an_actor_too(look: Screen) -> None:
     look.open(f"/actors/{CARL}")
     assert look.statuses() == {"carl_0.png": "S3-only"}
     look.wait("document.querySelector('#images img').naturalWidth > 0")
+
+
+@pytest.mark.parametrize("filename", ["a b#1?&c=%2F.png", "ü 'quoted' \"twice\".png", "<b onclick=alert(1)>.png"])
+def test_any_name_is_shown_linked_and_worked_on(
+    browser: Browser, tmp_path: Path, ministack_server: Server, filename: str
+) -> None:
+    odd = ground(tmp_path / "project", ministack_server)
+    odd.tree.image(BERT, filename, picture(1))
+    odd.tree.library().sync()
+    with running(odd.tree.library(), watch=False) as api, on_screen(browser, api) as screen:
+        screen.open(f"/actors/{BERT}")
+        assert screen.shown() == [filename]
+        screen.wait("document.querySelector('#images img').naturalWidth > 0")
+        screen.press("ArrowRight", "Enter")
+        assert screen.viewed() == filename
+        screen.wait("document.querySelector('#viewer .pane img').naturalWidth > 0")
+        screen.page.reload()
+        assert screen.viewed() == filename
+        screen.press("Escape")
+        screen.wait("document.activeElement.matches('.card')")
+        screen.press("u")
+        screen.confirm("Push 1 image")
+        assert odd.there(BERT) == {filename}

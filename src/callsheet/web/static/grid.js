@@ -15,7 +15,8 @@ export function fillCard(card, image, selected) {
   signed(card.querySelector(".status"), image.status);
   say(card.querySelector(".since"), image.corrupt ? "corrupt" : (DRIFT[image.changed_since_sync] ?? ""));
   const size = image.size_bytes ?? image.s3?.size_bytes;
-  say(card.querySelector(".size"), [image.width && `${image.width}×${image.height}`, bytes(size)].filter(Boolean).join(" · "));
+  say(card.querySelector(".dims"), image.width ? `${image.width}×${image.height}` : "");
+  say(card.querySelector(".size"), bytes(size));
   say(card.querySelector(".prompt"), image.prompt ?? "");
   attribute(card, "title", hover(image));
   attribute(card, "aria-label", label(image));
