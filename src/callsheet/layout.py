@@ -105,6 +105,10 @@ class Layout:
         """What a run did, step by step."""
         return f"{self.journal_dir}/{run_id}{JOURNAL_SUFFIX}"
 
+    def thumbnail(self, key: str, width: int) -> str:
+        """Where an image's thumbnail is kept; `key`, hex digits, stands for its content. All of them may be deleted at any time."""
+        return f"{self.state_dir}/thumbnails/{key[:2]}/{key}_{width}.webp"
+
     @property
     def jobs_dir(self) -> str:
         return f"{self.state_dir}/jobs"

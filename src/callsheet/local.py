@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from callsheet import layout
 from callsheet.errors import LocalError, TreeError
@@ -166,6 +166,23 @@ def stamp(path: str) -> Stamp | None:
         return None
 
 
+def open_inside(path: str, within: str) -> BinaryIO | None:
+    """A regular file, opened to be read; None if there is none at `path` that lies, symlinks followed, inside the folder `within`.
+
+    What was opened is what was checked, whatever becomes of the path meanwhile. `LocalError` if it cannot be opened.
+    """
+    try:
+        file = open(path, "rb", opener=open_without_waiting)  # noqa: SIM115  the caller closes it
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+    except OSError as error:
+        raise failed("read", path, error) from error
+    if _is_inside(file, path, within):
+        return file
+    file.close()
+    return None
+
+
 def mtime_ns(path: str) -> int | None:
     """A file's modification time; None if it is not there, or cannot be looked at."""
     try:
@@ -262,6 +279,15 @@ def _examined(entry: os.DirEntry[str], actor_folder: str) -> Found | Fault | Non
         message = "its modification time is beyond what can be recorded; set it with `touch`, then sync"
         return Fault(name, "bad_time", message)
     return Found(name, status.st_size, status.st_mtime_ns)
+
+
+def _is_inside(file: BinaryIO, path: str, folder: str) -> bool:
+    """Whether an open file is regular, and the one at `path` inside `folder`."""
+    status, real = os.fstat(file.fileno()), os.path.realpath(path)
+    try:
+        return stat.S_ISREG(status.st_mode) and _inside(real, folder) and os.path.samestat(os.lstat(real), status)
+    except OSError:  # it was replaced just now
+        return False
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -176,14 +176,16 @@ def demo(directory: str, big: int | None, and_serve: bool, as_json: bool) -> int
     Writes into DIRECTORY [default: callsheet-demo], with a folder as its bucket: no S3, no credentials. A demo that is
     already there is replaced; any other folder that is not empty is refused.
     """
-    from callsheet.cli.demo import make_demo, serve_demo, show_demo
+    from callsheet.cli.demo import make_demo, show_demo
 
     tree, report = make_demo(directory, big)
     if as_json:
         print_json({**report.as_dict(), "root": tree.root, "notes": list(tree.notes)})
     else:
         show_demo(tree, report)
-    return serve_demo(tree) if and_serve else 0
+    if and_serve:
+        callsheet.main(["--root", tree.root, "serve"], standalone_mode=False)
+    return 0
 
 
 def _tell(report: Report, *, as_json: bool) -> int:

@@ -51,11 +51,3 @@ def show_demo(tree: DemoTree, report: Report) -> None:
     click.echo(f"  callsheet --root {shown} status")
     click.echo(f"  callsheet --root {shown} serve       # the page, in a browser")
     click.echo(f"  callsheet --root {shown} sync        # takes in the new picture; after that it changes nothing")
-
-
-def serve_demo(tree: DemoTree) -> int:
-    """Serve the demo until Ctrl-C."""
-    from callsheet.cli.serving import run_server
-    from callsheet.web.options import ServeOptions
-
-    return run_server(open_library(tree.root), ServeOptions())

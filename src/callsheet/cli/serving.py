@@ -13,7 +13,6 @@ from callsheet.cli.options import with_library
 
 if TYPE_CHECKING:
     from callsheet.library import Library
-    from callsheet.web.options import ServeOptions
 
 
 @click.command()
@@ -61,14 +60,7 @@ def serve(
     none is given; the address that is printed logs in.
     """
     from callsheet.web.options import ServeOptions
-
-    options = ServeOptions(host, port, token, allowed_hosts, not no_watch, poll_minutes, access_log)
-    return run_server(library, options, browse=browse)
-
-
-def run_server(library: Library, options: ServeOptions, *, browse: bool = False) -> int:
-    """Serve until Ctrl-C, and tell where."""
-    from callsheet.web.serve import serve
+    from callsheet.web.serve import serve as run
 
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(message)s")
     logging.getLogger("callsheet.access").setLevel(logging.INFO)
@@ -80,5 +72,6 @@ def run_server(library: Library, options: ServeOptions, *, browse: bool = False)
 
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()  # a text browser would keep us
 
-    serve(library, options, on_ready=ready)
+    options = ServeOptions(host, port, token, allowed_hosts, not no_watch, poll_minutes, access_log)
+    run(library, options, on_ready=ready)
     return 0

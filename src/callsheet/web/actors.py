@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from callsheet.action import Curation
 from callsheet.errors import UnknownImage
 from callsheet.layout import printable
-from callsheet.model import Entry
+from callsheet.model import Actor, Entry, Manifest
 from callsheet.status import Glance
 from callsheet.web import schema, views
 from callsheet.web.answers import ApiError, errors, has_tag, json_response, tagged, unchanged
@@ -80,7 +80,7 @@ def curate_images(service: TheService, actor: str, body: schema.Curations) -> Re
 def one_image(request: Request, service: TheService, actor: str, filename: str) -> Response:
     """One image, with its entry as the manifest has it."""
     glance = service.library.glance(actor)
-    index, entry = _find(glance, filename)
+    index, entry = find_image(glance.actor, glance.manifest, filename)
     document = {**_image(service, glance, index, entry), "raw": dict(entry.source)}
     tag = document["etag"]
     return unchanged(request, tag) or json_response(document, headers={"ETag": tag, "Cache-Control": "no-cache"})
@@ -126,11 +126,12 @@ def _curated(
     return done.run_id, [_image(service, glance, index, entry) for index, entry in places]
 
 
-def _find(glance: Glance, filename: str) -> tuple[int, Entry]:
-    found = views.find(glance.manifest, filename)
+def find_image(actor: Actor, manifest: Manifest, filename: str) -> tuple[int, Entry]:
+    """An image's place in its manifest, and its entry. `UnknownImage` if it has none."""
+    found = views.find(manifest, filename)
     if found is None:
         hint = "A sync records new images."
-        raise UnknownImage(f"{glance.actor.name} has no image {printable(filename)}", hint=hint)
+        raise UnknownImage(f"{actor.name} has no image {printable(filename)}", hint=hint)
     return found
 
 

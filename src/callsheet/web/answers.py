@@ -37,10 +37,10 @@ def tagged(request: Request, body: bytes) -> Response:
     return unchanged(request, tag) or Response(body, 200, {"ETag": tag, "Cache-Control": "no-cache"}, JSON)
 
 
-def unchanged(request: Request, tag: str) -> Response | None:
+def unchanged(request: Request, tag: str, cache: str = "no-cache") -> Response | None:
     """304 if the client's `If-None-Match` has that ETag (weak comparison, RFC 9110, 13.1.2)."""
     if has_tag(request.headers.get("if-none-match", ""), tag):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag, "Cache-Control": "no-cache"})
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": tag, "Cache-Control": cache})
     return None
 
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette_compress import CompressMiddleware
+from starlette_compress import CompressMiddleware, remove_compress_type
 
 from callsheet import __version__
-from callsheet.web import actors, answers, events, health, work
+from callsheet.web import actors, answers, events, health, images, work
 from callsheet.web.metrics import Timed
 from callsheet.web.service import Service
 
@@ -36,9 +36,11 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    for room in (actors, events, work, health):
+    for room in (actors, images, events, work, health):
         app.include_router(room.router)
+    app.include_router(images.files_router, prefix=f"/{service.library.where.actors_dir}")
     answers.install(app)
+    remove_compress_type("image/bmp")  # ranges and ETags are of its own bytes
     app.add_middleware(Timed, metrics=service.metrics)
     app.add_middleware(CompressMiddleware, minimum_size=_COMPRESSED_FROM_BYTES)
     return app

@@ -11,8 +11,9 @@ import hmac
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
@@ -25,6 +26,7 @@ from callsheet.layout import printable
 from callsheet.web.answers import JSON, ApiError, error_of
 
 MAX_BODY_BYTES = 1 << 20
+_READ_OFF_BYTES = 8 << 20
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _OPEN_PATHS = ("/healthz",)
@@ -48,17 +50,16 @@ _LOCKED_OUT = """<!doctype html>
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may reach a server, and what its page may load.
+    """Who may reach a server.
 
     `hosts` are the names that it answers to beside this machine's own, each with a port or for any. `bound` is the address that it listens
-    at; `port` 0 is for any. An empty `token` asks nobody for one. `image_origins` are where redirects to images lead.
+    at; `port` 0 is for any. An empty `token` asks nobody for one.
     """
 
     bound: str = "127.0.0.1"
     port: int = 0
     hosts: frozenset[str] = frozenset()
     token: str = field(default="", repr=False)
-    image_origins: tuple[str, ...] = ()
 
     @property
     def cookie(self) -> str:
@@ -100,10 +101,11 @@ def is_everywhere(address: str) -> bool:
 class Guard:
     """The application, for those who may reach it."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, image_origins: Callable[[], tuple[str, ...]] = tuple) -> None:
+        """`image_origins` tells where redirects to images lead at this moment: the page may load images from there, too."""
         self._app = app
         self._access = access
-        self._headers = {**_HEADERS, "Content-Security-Policy": _policy(access.image_origins)}
+        self._image_origins = image_origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -179,8 +181,9 @@ class Guard:
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
+                for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+                headers.setdefault("Content-Security-Policy", _policy(self._image_origins()))
             await send(message)
 
         return sent
@@ -189,7 +192,8 @@ class Guard:
 _HINT = "Open the link that callsheet serve printed, or send the token: Authorization: Bearer TOKEN"
 
 
-def _policy(image_origins: Iterable[str]) -> str:
+@lru_cache(maxsize=16)
+def _policy(image_origins: tuple[str, ...]) -> str:
     images = " ".join(("'self'", "blob:", *image_origins))
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {images}; connect-src 'self'; font-src 'self'; "
@@ -215,20 +219,25 @@ def _check_change(headers: Headers, own_origin: str) -> None:
 
 
 async def _bounded(headers: Headers, receive: Receive) -> Receive:
-    """What gives the body again after it was read. `ApiError` for one that is too large, before all of it was read."""
+    """What gives the body again after it was read. `ApiError` for one that is too large.
+
+    Of such a body as much is read, and forgotten, as a client may have sent before it listens for an answer; not of one without end.
+    """
     announced = headers.get("content-length", "0")
-    if not (announced.isascii() and announced.isdigit() and int(announced) <= MAX_BODY_BYTES):
+    if not (announced.isascii() and announced.isdigit() and len(announced) < 20 and int(announced) <= _READ_OFF_BYTES):
         raise _too_large()
-    body = bytearray()
-    more = True
-    while more:
+    body, read_bytes, more = bytearray(), 0, True
+    while more and read_bytes <= _READ_OFF_BYTES:
         message = await receive()
         if message["type"] != "http.request":
             return _replaying([message], receive)
-        body += message.get("body", b"")
+        block = message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MAX_BODY_BYTES:
-            raise _too_large()
+        read_bytes += len(block)
+        if read_bytes <= MAX_BODY_BYTES:
+            body += block
+    if read_bytes > MAX_BODY_BYTES:
+        raise _too_large()
     return _replaying([{"type": "http.request", "body": bytes(body), "more_body": False}], receive)
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import secrets
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from urllib.parse import quote
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from callsheet.errors import UsageError
+from callsheet.errors import CallsheetError, UsageError
 from callsheet.layout import printable
 from callsheet.library import Library
 from callsheet.web.app import create_app
@@ -22,11 +24,10 @@ from callsheet.web.options import ServeOptions
 from callsheet.web.security import Access, Guard, is_everywhere
 from callsheet.web.service import Service
 
-MIN_TOKEN_LENGTH = 16
-
 _GRACE_S = 3
 _TOKEN_BYTES = 24
 _log = logging.getLogger("callsheet.access")
+_uvicorn_log = logging.getLogger("uvicorn.error")
 
 
 class Server(uvicorn.Server):
@@ -38,16 +39,31 @@ class Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._on_ready()
+        self.service.start()
+        try:
+            await super().startup(sockets)
+            self._on_ready()
+        except BaseException:
+            self.service.close()
+            raise
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self.service.hub.close()
+        _uvicorn_log.addFilter(_not_cancelled)
         await super().shutdown(sockets)
+        if not self.force_exit:
+            self.service.close()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the signal is not raised again
-        self.force_exit = self.should_exit
+        if self.should_exit:
+            self.force_exit = True
+            _uvicorn_log.setLevel(logging.CRITICAL + 1)  # what breaks now, breaks on purpose
         self.should_exit = True
+
+
+def _not_cancelled(record: logging.LogRecord) -> bool:
+    """Whether a failure is one: not of a request whose reader took too long when the server was stopped."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 class AccessLog:
@@ -82,7 +98,6 @@ def serve(library: Library, options: ServeOptions, *, on_ready: Callable[[str], 
     """
     with listen(options.host, options.port) as listener:
         server = make_server(library, options, listener, on_ready)
-        server.service.jobs.claim()  # at its start it could only be told in a traceback
         server.run(sockets=[listener])
     if server.force_exit:
         raise KeyboardInterrupt
@@ -97,7 +112,7 @@ def make_server(
     hosts = frozenset(host.lower() for host in options.allowed_hosts)
     access = Access(address, port, hosts | {f"{options.host.lower()}:{port}"}, token)
     service = Service(library, options)
-    app: ASGIApp = Guard(create_app(service), access)
+    app: ASGIApp = Guard(create_app(service), access, lambda: _image_origins(library))
     if options.access_log:
         app = AccessLog(app)
     config = uvicorn.Config(
@@ -106,6 +121,7 @@ def make_server(
         log_level="warning",
         access_log=False,
         ws="none",
+        lifespan="off",  # what hinders the service from starting is for the caller, not for a log
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
@@ -126,17 +142,17 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _image_origins(library: Library) -> tuple[str, ...]:
+    """Where the URLs of objects lead, as far as is known now: an answer of S3 may tell of another region."""
+    buckets = (library.where.bucket, *library.where.other_buckets)
+    with suppress(CallsheetError):  # no profile of that name, say: then there are no URLs, either
+        return tuple(origin for bucket in buckets if (origin := library.remote.origin(bucket)) is not None)
+    return ()
+
+
 def _token(given: str, address: str) -> str:
     """The token to ask for: empty for a server that only this machine reaches, unless one is given."""
-    if not given:
-        return "" if ipaddress.ip_address(address).is_loopback else secrets.token_urlsafe(_TOKEN_BYTES)
-    if len(given) < MIN_TOKEN_LENGTH or not (given.isascii() and given.isprintable()) or " " in given:
-        hint = "Leave it out, and one is made up; or take the output of: openssl rand -hex 16"
-        raise UsageError(
-            f"The token must be {MIN_TOKEN_LENGTH} or more letters, digits and signs of ASCII, without spaces",
-            hint=hint,
-        )
-    return given
+    return given or ("" if ipaddress.ip_address(address).is_loopback else secrets.token_urlsafe(_TOKEN_BYTES))
 
 
 def _url(address: str, port: int, token: str) -> str:

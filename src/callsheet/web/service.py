@@ -22,6 +22,7 @@ from callsheet.web.jobstore import Job
 from callsheet.web.metrics import Metrics
 from callsheet.web.options import ServeOptions
 from callsheet.web.poll import Poller
+from callsheet.web.thumbnails import Thumbnails
 from callsheet.web.views import Row, Size
 from callsheet.web.watch import Watcher
 
@@ -37,6 +38,7 @@ class Service:
         self.hub = Hub()
         self.index = Index(library, self._tell_row, self._tell_gone)
         self.sizes: dict[str, Size] = {}
+        self.thumbnails = Thumbnails(library.root, library.where, self.sizes)
         self._documents = Documents(library.where, self.sizes)
         self.metrics = Metrics()
         self.jobs = Jobs(library, self._tell_job, self.metrics.count_outcome)
@@ -59,6 +61,7 @@ class Service:
         self.jobs.close()
         self.hub.close()
         self.index.close()
+        self.thumbnails.close()
 
     @property
     def watching(self) -> bool:
