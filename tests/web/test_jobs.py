@@ -219,6 +219,23 @@ def test_a_request_that_is_sent_twice_makes_one_job(tree: Tree, gate: Gate) -> N
         assert ask(api, verb="pull", actors=["0"], headers=key, status=422)["error"] == "key_reused"
 
 
+def test_progress_is_told_a_few_times_a_second(api: Api, gate: Gate, tree: Tree) -> None:
+    for number in range(100):
+        tree.image(BERT, f"{number:03}.png", picture(number))
+    gate.delay_s = 0.02
+    gate.opened.set()
+    with listening(api) as heard:
+        started = time.monotonic()
+        done(api, verb="push", actors=[BERT])
+        seconds = time.monotonic() - started
+        told = [data for kind, data in heard.all() if kind == "job"]
+    assert seconds > 1, "long enough to be told of"
+    assert 5 <= len(told) <= 5 * seconds + 6
+    moved = [data["moved"]["actions_done"] for data in told if data["moved"]]
+    assert moved == sorted(moved)
+    assert 0 < moved[0] < moved[-1] == 101
+
+
 def test_too_many_that_wait_are_refused(api: Api, gate: Gate) -> None:
     ask(api, verb="push", actors=[ANNA])
     wait_until(lambda: gate.waiting)

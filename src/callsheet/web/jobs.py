@@ -83,6 +83,8 @@ class Jobs:
         try:
             self._held.enter_context(files.locked(path, _LOCKED_S))
         except LocalError as error:
+            if error.__cause__ is not None:  # not that others hold it, but that it cannot be held
+                raise TreeError(f"This tree cannot be served: {error}", hint=error.hint) from error
             hint = f"Use that one, or end it; it holds {path}."
             raise TreeError("Another server works on this tree", hint=hint) from error
         self._claimed = True
@@ -157,7 +159,7 @@ class Jobs:
             raise ApiError(409, "not_resumable", f"Job {job_id} is {job.state}", hint=hint)
         if not job.wanted.plan_of:
             return self.submit(job.wanted)[0]
-        plan, past = self._store.plan(job.id), self.past(job)
+        plan, past = self._store.plan(job.id), self._past(job)
         done = {step.action for step in past.steps if step.known} if past else set()
         left = tuple(action for action in plan.actions if action not in done)
         return self._queued(job.wanted, replace(plan, actions=left))[0]
@@ -167,12 +169,8 @@ class Jobs:
         return self._store.problems(job)
 
     def plan_as_json(self, job: Job) -> bytes | None:
-        """The plan of a dry run."""
+        """The plan of a dry run, or that a job carries out."""
         return self._store.plan_as_json(job.id) if job.has_plan else None
-
-    def past(self, job: Job) -> PastRun | None:
-        """What the journal tells of the job's run; None if it began none."""
-        return self._library.past(job.run) if job.run else None
 
     def outcomes(self, job: Job, start: int, most: int) -> tuple[list[Outcome], int]:
         """Some of what came of the job's images, from the `start`th on in the order in which it was known, and how many there are."""
@@ -182,13 +180,13 @@ class Jobs:
         scope = self._scope(wanted, plan)
         now = datetime.now(UTC)
         job = Job(new_run_id(now), wanted, now, key=key, asked=asked, has_plan=plan is not None)
-        if plan is not None:
-            self._store.save_plan(job.id, plan)
         with self._lock:
             if known := self._with_key(key, asked):
                 return known, False
             if sum(self._jobs[job_id].state == "queued" for job_id in self._under_way) >= _WAITING:
                 raise ApiError(429, "busy", f"{_WAITING} jobs wait already", hint="Wait for some of them to end.")
+            if plan is not None:
+                self._store.save_plan(job.id, plan)
             self._store.save(job)
             self._jobs[job.id] = job
             if key:
@@ -328,6 +326,10 @@ class Jobs:
             self.turns.leave(self._under_way.pop(job_id).turn)
             return job
 
+    def _past(self, job: Job) -> PastRun | None:
+        """What the journal tells of the job's run; None if it began none."""
+        return self._library.past(job.run) if job.run else None
+
     def _save(self, job: Job) -> Job:
         """Keep a job's new state; that the disk is full must not keep a run from ending well."""
         try:
@@ -351,7 +353,7 @@ class Jobs:
         """The job as interrupted, with what its run did until then."""
         job = replace(job, state="interrupted", phase=None, ended_at=datetime.now(UTC))
         try:
-            past = self.past(job)
+            past = self._past(job)
         except CallsheetError as error:
             return self._with_problems(job, (Problem("", "", error.code, error.sentence),))
         if past is None:

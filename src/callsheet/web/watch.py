@@ -114,11 +114,13 @@ class Watcher:
                 self._hear()
             except (OSError, RuntimeError) as error:  # the latter: its core failed
                 self._watching = False
-                self._blind = (
+                blind = (
                     f"Changes in {self._actors} are not noticed: {error}. Is it there, and is fs.inotify.max_user_watches "
                     "at least as large as the number of folders in it? Until it is mended, sync records changes."
                 )
-                self._witness.told(Problem("", "", "not_watching", self._blind))
+                if blind != self._blind:
+                    self._blind = blind
+                    self._witness.told(Problem("", "", "not_watching", blind))
                 self._ended.wait(_AGAIN_S)
 
     def _hear(self) -> None:
