@@ -140,3 +140,9 @@ def test_what_is_told_is_one_line(tmp_path: Path) -> None:
         said = told(tmp_path, f"a.{suffix}", whole[: len(whole) // 2])
         assert said.isprintable()
         assert len(said) < 250
+
+
+def test_a_file_that_another_program_would_have_to_read_is_no_image(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n%%EOF\n")
+    assert flaw(str(path), path.name) == "it is not an image"
