@@ -79,6 +79,7 @@ def test_remove_takes_from_both_sides_and_undo_brings_back(screen: Screen, groun
     screen.focus(SYNCED[3])
     screen.press("Delete")
     screen.confirm("Remove 1 image")
+    assert screen.find(".job .title").inner_text() == "Removed 1 image"
     assert SYNCED[3] not in ground.here() | ground.there()
     screen.wait(f"!document.querySelector('#images [data-key=\"{SYNCED[3]}\"]')")
     assert screen.find(f'#missing [data-key="{SYNCED[3]}"]').count() == 1

@@ -1,6 +1,6 @@
 // Jobs of this page: the plan first, then progress with a cancel, then what came of it, with an undo.
 
-import { ask, cancelJob, postJob } from "./api.js";
+import { cancelJob, get, postJob } from "./api.js";
 import { bytes, clone, icon, make, number, plural, say } from "./format.js";
 import { fail, tray } from "./notices.js";
 import { confirmPlan, verbWords } from "./plan.js";
@@ -32,7 +32,7 @@ export class Jobs extends EventTarget {
     } finally {
       card.remove();
     }
-    if (planned.state === "failed") fail(told(planned));
+    if (planned.state === "failed" || planned.state === "interrupted") fail(told(planned));
     if (planned.state !== "done" || !(await confirmPlan(planned))) return null;
     return this.run(LOOKS.has(request.verb) ? request : { plan_of: planned.id }, request.verb);
   }
@@ -61,41 +61,48 @@ export class Jobs extends EventTarget {
     return card;
   }
 
-  /** Waits for a job's end and shows how it goes on. */
+  /** Waits for a job's end, however long the server is away meanwhile, and shows how it goes on. */
   async follow(job, card) {
-    const path = `/api/jobs/${encodeURIComponent(job.id)}`;
     const button = card.querySelector(".act");
     say(button, "Cancel");
     button.onclick = () => {
       button.disabled = true;
       cancelJob(job.id).catch((error) => error.code !== "job_ended" && fail(error));
     };
-    for (;;) {
-      if (ENDED.has(job.state)) {
-        const whole = (await ask("GET", path)).document;
+    const news = this.listen(job.id);
+    progress(card, job);
+    for (let event = null; ; event = await news.next()) {
+      const known = event && !ENDED.has(event.state) ? event : await whole(job.id);
+      if (known && ENDED.has(known.state)) {
         this.waiting.delete(job.id);
-        return whole;
+        return known;
       }
-      progress(card, job);
-      const event = await this.next(job.id);
-      job = event ?? (await ask("GET", path)).document;
+      if (known) progress(card, known);
     }
   }
 
-  /** The next event of a job; null if none came for a while. */
-  next(id) {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(null), ASK_EVERY_MS);
-      this.waiting.set(id, (job) => {
-        clearTimeout(timer);
-        resolve(job);
-      });
+  /** The events of a job from now on: `next()` gives the latest that was not given yet, or null if none comes for a while. */
+  listen(id) {
+    let latest = null;
+    let wake = () => {};
+    this.waiting.set(id, (job) => {
+      latest = job;
+      wake();
     });
+    return {
+      async next() {
+        if (!latest) await new Promise((resolve) => (wake = resolve) && setTimeout(resolve, ASK_EVERY_MS));
+        const given = latest;
+        latest = null;
+        return given;
+      },
+    };
   }
 
   conclude(job, card, done, verb) {
     if (job.run && verb !== "undo") this.undo.add(job.run);
-    const { done: count = 0, failed = 0, marked = 0 } = job.summary ?? {};
+    const { failed = 0, marked = 0 } = job.summary ?? {};
+    const count = images(job);
     const parts = LOOKS.has(verb) ? [looked(job)] : [`${done} ${plural(count || marked, count || !marked ? "image" : "mark")}`];
     if (failed) parts.push(`${number(failed)} failed`);
     const title = job.state === "done" ? parts.join(", ") : job.state === "cancelled" ? `Cancelled: ${parts.join(", ")}` : told(job).message;
@@ -118,6 +125,23 @@ export class Jobs extends EventTarget {
     if (!failed && job.state === "done") setTimeout(() => card.matches(":hover, :focus-within, :has([open])") || card.remove(), 12000);
     this.dispatchEvent(new CustomEvent("ended", { detail: job }));
   }
+}
+
+/** A job with its plan and outcomes; null if the server does not answer. */
+async function whole(id) {
+  try {
+    return await get(`/api/jobs/${encodeURIComponent(id)}`);
+  } catch (error) {
+    if (error.code === "offline") return null;
+    throw error;
+  }
+}
+
+/** How many images a job is done with. */
+function images(job) {
+  const done = job.outcomes.filter((outcome) => outcome.outcome === "done");
+  if (job.outcome_count > job.outcomes.length) return job.summary?.done ?? 0;
+  return new Set(done.map((outcome) => `${outcome.actor}/${outcome.filename}`)).size;
 }
 
 const told = (job) => job.error ?? { message: `The job is ${job.state}`, hint: "" };

@@ -66,6 +66,8 @@ const clearFilter = () => {
 // Viewer and triage are loaded when they are wanted.
 
 let viewer;
+let triaging;
+
 async function openedViewer() {
   const { Viewer } = await import("./viewer.js");
   viewer ??= new Viewer(model, {
@@ -81,6 +83,7 @@ async function openedViewer() {
 }
 
 async function open(filename) {
+  if (new URLSearchParams(location.search).has("image")) return; // it is about to be
   history.pushState({ opened: true }, "", query(model.filter, filename));
   (await openedViewer()).show(filename);
 }
@@ -107,7 +110,6 @@ async function triage() {
   triaging ??= new Triage(model, (decided) => marks.apply(decided));
   triaging.start(chosenOrShown());
 }
-let triaging;
 
 // What is done to images
 

@@ -19,7 +19,7 @@ export class Windowed {
     this.nodes = new Map(Array.from(container.children, (node) => [node.dataset.key, node]));
     this.list = { length: 0, at: () => undefined, key: String, has: () => false };
     this.from = this.to = 0;
-    this.planned = false;
+    this.planned = this.stale = false;
     const plan = () => this.plan();
     addEventListener("scroll", plan, { passive: true });
     new ResizeObserver(plan).observe(container);
@@ -51,13 +51,15 @@ export class Windowed {
     const columns = style.gridTemplateColumns.split(" ").length;
     const sample = this.container.querySelector(":scope > :not(.kept)");
     const gap = Number.parseFloat(style.rowGap) || 0;
-    return { columns, gap, row: sample ? sample.getBoundingClientRect().height + gap : 0 };
+    return { columns, row: sample ? sample.getBoundingClientRect().height + gap : 0 };
   }
 
+  /** Puts into the document what is in view; `anew` fills all of it again. What is hidden waits until it is shown. */
   render(anew) {
     const { length } = this.list;
-    if (length && !this.container.querySelector(":scope > :not(.kept)")) this.place(0, 1); // something to measure
-    const { columns, gap, row } = length ? this.measure() : { columns: 1, gap: 0, row: 0 };
+    this.stale ||= anew;
+    if (length && !this.container.querySelector(":scope > :not(.kept)")) this.place(0, 1, true); // something to measure
+    const { columns, row } = length ? this.measure() : { columns: 1, row: 0 };
     if (length && !row) return; // not laid out: hidden
     this.columns = columns;
     const rows = Math.ceil(length / columns);
@@ -68,13 +70,14 @@ export class Windowed {
     const to = Math.min(length, last * columns);
     const style = this.container.style;
     style.setProperty("--before", `${first * row}px`);
-    style.setProperty("--after", `${Math.max(0, (rows - last) * row - (rows > last ? 0 : gap))}px`);
-    if (!anew && from === this.from && to === this.to) return;
-    this.place(from, to, anew);
+    style.setProperty("--after", `${(rows - last) * row}px`);
+    if (!this.stale && from === this.from && to === this.to) return;
+    this.place(from, to, this.stale);
+    this.stale = false;
     this.onRange(from, to);
   }
 
-  place(from, to, anew = true) {
+  place(from, to, anew) {
     [this.from, this.to] = [from, to];
     const shown = new Map();
     for (let index = from; index < to; index += 1) {
@@ -84,16 +87,15 @@ export class Windowed {
       if (!known || anew || node.dataset.key !== key) {
         node.dataset.key = key;
         this.fill(node, this.list.at(index), index);
-      } else if (this.list.at(index) === undefined) {
-        this.fill(node, undefined, index);
       }
       shown.set(key, node);
     }
-    const kept = new Set(shown.values());
+    const inside = new Set(shown.values());
     for (const [key, node] of this.nodes) {
-      if (kept.has(node)) node.classList.remove("kept");
-      else if (node.contains(document.activeElement) && this.list.has(key)) shown.set(key, node).get(key).classList.add("kept"); // keeps the focus
-      else node.remove();
+      const keeps = !inside.has(node) && node.contains(document.activeElement) && this.list.has(key);
+      node.classList.toggle("kept", keeps); // out of sight, it keeps the focus
+      if (keeps) shown.set(key, node);
+      else if (!inside.has(node)) node.remove();
     }
     let cursor = this.container.firstElementChild;
     for (const node of shown.values()) {
