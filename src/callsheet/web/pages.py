@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote
@@ -25,6 +26,7 @@ router = APIRouter(include_in_schema=False)
 
 _FIRST_CARDS = 60
 _STATIC = os.path.join(os.path.dirname(__file__), "static")
+_IMPORT = re.compile(r'^import .* from "\./([a-z]+\.js)";$', re.MULTILINE)
 _KINDS = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -78,6 +80,14 @@ class StaticFiles:
             digest.update(f"{name}\0{len(body)}\0".encode() + body)
         return cls(files, digest.hexdigest())
 
+    def modules(self, entry: str) -> list[str]:
+        """The script `entry` and all that it imports, so that a browser can ask for all of them at once."""
+        found = [entry]
+        for name in found:
+            imported = _IMPORT.findall(self.files[name].decode())
+            found += [other for other in dict.fromkeys(imported) if other not in found]
+        return found
+
 
 _static = StaticFiles.load()
 
@@ -91,7 +101,7 @@ _environment = Environment(
 )
 _environment.globals.update(words=WORDS, static=f"/static/{_static.version}")
 _parts: Any = _environment.get_template("parts.html").module
-_environment.globals.update(parts=_parts, icon=_parts.icon)
+_environment.globals.update(parts=_parts, icon=_parts.icon, modules=_static.modules)
 
 
 def _render(template: str, status: int = 200, **values: Any) -> HTMLResponse:

@@ -212,6 +212,7 @@ model.addEventListener("failed", ({ detail }) => {
 });
 selection.addEventListener("change", () => {
   byId("picked").hidden = selection.size === 0;
+  document.body.classList.toggle("picking", selection.size > 0);
   say(byId("picked").querySelector(".count"), `${number(selection.size)} selected`);
 });
 const reload = debounced(() => model.load(), AGAIN_MS);

@@ -68,9 +68,9 @@ export class Windowed {
     const last = Math.max(first, Math.min(rows, Math.ceil(above + (row ? innerHeight / row : 0)) + BEYOND));
     const from = first * columns;
     const to = Math.min(length, last * columns);
-    const style = this.container.style;
-    style.setProperty("--before", `${first * row}px`);
-    style.setProperty("--after", `${(rows - last) * row}px`);
+    const { style } = this.container; // no custom properties: those are inherited, and every card would be styled anew
+    style.setProperty("padding-block-start", `${first * row}px`);
+    style.setProperty("padding-block-end", `${(rows - last) * row}px`);
     if (!this.stale && from === this.from && to === this.to) return;
     this.place(from, to, this.stale);
     this.stale = false;
