@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from screen import BOTH, EDITED, FAR, LOCAL, SYNCED, Ground, Screen, until
+from screen import BOTH, EDITED, FAR, LOCAL, REPLACED, SYNCED, Ground, Screen, until
 
 
 def _open(screen: Screen, filename: str) -> Screen:
@@ -172,3 +172,18 @@ def test_triage_takes_the_selection(look: Screen) -> None:
     look.press("t")
     look.page.wait_for_selector("#triage[open]")
     assert look.find("#triage .place").inner_text() == "1 of 2"
+
+
+def test_what_differs_is_settled_one_after_the_other(screen: Screen, ground: Ground) -> None:
+    """An image that is settled leaves the filter; the next one is still the next."""
+    screen.open(f"/actors/0000_anna?status=out_of_sync&image={EDITED}")
+    screen.viewed()
+    screen.find("[data-prefer=local]").click()
+    screen.confirm()
+    screen.wait("document.querySelector('#viewer header .word').textContent === 'Synced'")
+    screen.find("#viewer .stage").focus()
+    screen.press("ArrowRight")
+    assert screen.viewed() == REPLACED
+    screen.press("ArrowLeft")
+    assert screen.viewed() == REPLACED
+    assert screen.statuses() == {REPLACED: "Out-of-sync", BOTH: "Out-of-sync"}

@@ -70,7 +70,10 @@ export class Grid {
       onRange: () => this.hold(),
     });
     container.addEventListener("click", (event) => this.click(event));
-    container.addEventListener("dblclick", ({ target }) => !target.closest("[data-act]") && target.closest(".card") && this.onOpen(target.closest(".card").dataset.key));
+    container.addEventListener("dblclick", ({ target }) => {
+      const card = target.closest(".card");
+      if (card && !target.closest("[data-act]")) onOpen(card.dataset.key);
+    });
     container.addEventListener("focusin", ({ target }) => target.matches(".card") && this.rove(target.dataset.key));
     selection.addEventListener("change", () => this.refresh());
   }
@@ -173,5 +176,4 @@ export class Grid {
     else if (this.selection.size) this.selection.toggle(name);
     else this.onOpen(name);
   }
-
 }

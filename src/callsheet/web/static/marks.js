@@ -8,6 +8,7 @@ export class Marks {
   constructor(model, undo) {
     this.model = model;
     this.undo = undo;
+    this.last = Promise.resolve();
   }
 
   /** Marks images good or not; those that are it already are left out. */
@@ -21,9 +22,9 @@ export class Marks {
     const changes = [...marks].filter(([name, good]) => model.byName.has(name) && model.byName.get(name).good !== good);
     if (!changes.length) return true;
     this.show(changes);
-    const done = this.send(changes);
-    this.undo.expect(done);
-    return done;
+    this.last = this.last.then(() => this.send(changes)); // in the order in which they were made
+    this.undo.expect(this.last);
+    return this.last;
   }
 
   async send(changes) {
@@ -49,7 +50,9 @@ export class Marks {
   }
 
   settle(changes) {
-    for (const [name] of changes) this.model.pending.delete(name);
+    for (const [name, good] of changes) {
+      if (this.model.pending.get(name) === good) this.model.pending.delete(name);
+    }
   }
 
   tell(changes, run) {

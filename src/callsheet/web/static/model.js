@@ -13,10 +13,11 @@ export class Model extends EventTarget {
     this.visible = [];
     this.document = null;
     this.etag = null;
+    this.asking = this.again = this.failed = false;
     this.pending = new Map(); // marks on their way: they hold until the server has answered
   }
 
-  /** Asks for what has changed since; true if anything has. A question that comes while one is asked is asked after it. */
+  /** Asks for what has changed since. A question that comes while one is asked is asked after it. */
   async load() {
     if (this.asking) {
       this.again = true;
@@ -27,7 +28,10 @@ export class Model extends EventTarget {
       const headers = this.etag ? { "If-None-Match": this.etag } : {};
       const answer = await ask("GET", actorPath(this.name), { headers });
       if (answer) this.take(answer);
+      else if (this.failed) this.changed();
+      this.failed = false;
     } catch (error) {
+      this.failed = true;
       this.dispatchEvent(new CustomEvent("failed", { detail: error }));
     } finally {
       this.asking = false;
@@ -42,20 +46,22 @@ export class Model extends EventTarget {
     this.document = document;
     this.etag = etag;
     this.images = document.training_images;
-    for (const image of this.images) {
-      if (this.pending.has(image.filename)) image.good = this.pending.get(image.filename);
-    }
+    for (const image of this.images) this.hold(image);
     this.byName = new Map(this.images.map((image) => [image.filename, image]));
     this.changed();
   }
 
-  /** Replaces images by what the server answered to a change. */
+  /** Shows images as they are by now; a mark that is on its way goes before. */
   replace(images) {
     for (const image of images) {
       const known = this.byName.get(image.filename);
-      if (known) Object.assign(known, image);
+      if (known) this.hold(Object.assign(known, image));
     }
     this.changed();
+  }
+
+  hold(image) {
+    if (this.pending.has(image.filename)) image.good = this.pending.get(image.filename);
   }
 
   setFilter(filter) {

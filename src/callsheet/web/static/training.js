@@ -12,7 +12,8 @@ import { showProblems } from "./problems.js";
 import { Selection } from "./selection.js";
 import { Undo } from "./undo.js";
 
-const SIZES = 5;
+const LARGEST = 5;
+const MIDDLE = 2;
 const AGAIN_MS = 60;
 const DIMENSIONS_AFTER_MS = 1500;
 
@@ -195,7 +196,7 @@ function empty(data) {
 }
 
 function resize(by) {
-  const size = Math.max(0, Math.min(SIZES, Number(images.dataset.size ?? 2) + by));
+  const size = Math.max(0, Math.min(LARGEST, Number(images.dataset.size) + by));
   for (const cards of document.querySelectorAll(".cards")) cards.dataset.size = size;
   byId("size").value = size;
   localStorage.setItem("size", size);
@@ -286,7 +287,8 @@ addKeys("Page", [
   { keys: ["?"], does: "These keys", run: showHelp },
 ]);
 
-for (const cards of document.querySelectorAll(".cards")) cards.dataset.size = localStorage.getItem("size") ?? 2;
+const kept = localStorage.getItem("size");
+for (const cards of document.querySelectorAll(".cards")) cards.dataset.size = /^[0-5]$/.test(kept) ? kept : MIDDLE;
 byId("size").value = images.dataset.size;
 setInterval(show, 60000);
 await model.load();

@@ -46,6 +46,7 @@ export class Viewer {
       this.dialog.querySelector(".stage").focus();
     }
     this.name = name;
+    this.at = this.model.indexOf(name);
     this.shown = "";
     this.update();
     return true;
@@ -69,8 +70,8 @@ export class Viewer {
     signed(status, image.status);
     attribute(dialog.querySelector('[data-act="good"]'), "aria-pressed", String(image.good));
     attribute(dialog.querySelector('[data-act="panel"]'), "aria-pressed", String(!this.panel.classList.contains("away")));
-    dialog.querySelector(".prev").disabled = at <= 0;
-    dialog.querySelector(".next").disabled = at < 0 || at === this.model.visible.length - 1;
+    dialog.querySelector(".prev").disabled = !this.neighbour(-1);
+    dialog.querySelector(".next").disabled = !this.neighbour(1);
     dialog.querySelector(".modes").hidden = !differs;
     dialog.querySelector(".settle").hidden = !differs;
     if (differs) say(dialog.querySelector(".settle .told"), `${WORDS.changes[image.change] ?? ""}. Whichever is replaced goes to the trash.`);
@@ -116,12 +117,18 @@ export class Viewer {
     place.hidden = !text;
   }
 
+  /** The image so many places on; from where it was, if a filter does not show this one any more. */
+  neighbour(step) {
+    const at = this.model.indexOf(this.name);
+    return this.model.visible[at >= 0 ? at + step : this.at + step - (step > 0 ? 1 : 0)];
+  }
+
   turn(step) {
-    const next = this.model.visible[this.model.indexOf(this.name) + step];
+    const next = this.neighbour(step);
     if (!next) return;
     this.show(next.filename);
     this.onShow(next.filename);
-    const beyond = this.model.visible[this.model.indexOf(next.filename) + step];
+    const beyond = this.neighbour(step);
     if (beyond) new Image().src = beyond.content_url; // so that the next turn is instant
   }
 
