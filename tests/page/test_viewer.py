@@ -185,5 +185,5 @@ def test_what_differs_is_settled_one_after_the_other(screen: Screen, ground: Gro
     screen.press("ArrowRight")
     assert screen.viewed() == REPLACED
     screen.press("ArrowLeft")
-    assert screen.viewed() == REPLACED
+    assert screen.viewed() == BOTH
     assert screen.statuses() == {REPLACED: "Out-of-sync", BOTH: "Out-of-sync"}

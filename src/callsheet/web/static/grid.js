@@ -13,6 +13,7 @@ export function fillCard(card, image, selected) {
   picture(card, image.thumbnail_url);
   say(card.querySelector(".name bdi"), image.filename);
   signed(card.querySelector(".status"), image.status);
+  card.querySelector(".status").classList.toggle("loud", image.status !== "synced");
   say(card.querySelector(".since"), image.corrupt ? "corrupt" : (DRIFT[image.changed_since_sync] ?? ""));
   const size = image.size_bytes ?? image.s3?.size_bytes;
   say(card.querySelector(".dims"), image.width ? `${image.width}×${image.height}` : "");
@@ -24,7 +25,8 @@ export function fillCard(card, image, selected) {
 
 function hover(image) {
   const known = image.evidence ? `Known by: ${WORDS.evidence[image.evidence]}\nSince: ${exactly(image.checked_at)}` : "";
-  return [image.filename, image.status && WORDS.statuses[image.status].meaning, image.change && WORDS.changes[image.change], known, image.prompt && `“${image.prompt}”`].filter(Boolean).join("\n");
+  const size = [image.width && `${image.width} × ${image.height}`, bytes(image.size_bytes ?? image.s3?.size_bytes)].filter(Boolean).join(", ");
+  return [image.filename, size, image.status && WORDS.statuses[image.status].meaning, image.change && WORDS.changes[image.change], known, image.prompt && `“${image.prompt}”`].filter(Boolean).join("\n");
 }
 
 function label(image) {

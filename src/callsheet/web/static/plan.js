@@ -1,6 +1,6 @@
 // The dialog that shows a plan before it is carried out.
 
-import { byId, bytes, make, number, plural, say } from "./format.js";
+import { byId, bytes, make, number, plural, say, statusOf } from "./format.js";
 
 const SHOWN = 300;
 const VERBS = {
@@ -100,7 +100,7 @@ function consequence(verb, actions) {
 function foreseen(summary) {
   const base = "A sync looks at both sides and brings the manifests up to date. It moves no image.";
   if (!summary) return base;
-  const counts = ["synced", "local_only", "s3_only", "out_of_sync", "missing"].filter((name) => summary[name]).map((name) => `${number(summary[name])} ${name.replaceAll("_", "-")}`);
+  const counts = ["synced", "local_only", "s3_only", "out_of_sync", "missing"].filter((name) => summary[name]).map((name) => `${number(summary[name])} ${statusOf(name).word}`);
   const changed = summary.manifests_updated;
   return `${base} It found ${plural(summary.images ?? 0, "image")}${counts.length ? `: ${counts.join(", ")}` : ""}${changed === undefined ? "" : `; ${plural(changed, "manifest")} would change`}.`;
 }
