@@ -97,7 +97,7 @@ def test_every_state_is_accessible_and_fits(browser: Browser, unchanged: Api, th
         faults = []
         for state, enter in STATES.items():
             enter(screen)
-            wide = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            wide = screen.evaluate("document.documentElement.scrollWidth - innerWidth")
             if wide > 0:
                 faults.append(f"{state} is {wide} pixels too wide")
             found = Axe().run(screen.page)

@@ -71,6 +71,9 @@ def test_orphaned_and_missing_images_have_sections_of_their_own(look: Screen) ->
     assert look.find("#missing .card .name").all_inner_texts() == [LOST]
     look.find("#orphaned .card").scroll_into_view_if_needed()
     look.wait("document.querySelector('#orphaned img').naturalWidth > 0")
+    with look.page.expect_popup() as opened:
+        look.find("#orphaned .card a").click()
+    assert opened.value.url.endswith(f"/data/actors/{ANNA}/training_data/{NEW}")
     assert look.find("#to-orphaned b").inner_text() == look.find("#to-missing b").inner_text() == "1"
 
 

@@ -1,6 +1,6 @@
 // The grid of images: a listbox whose options are cards, one of which has the focus, whatever is in view.
 
-import { attribute, bytes, clone, exactly, say, signed, WORDS } from "./format.js";
+import { attribute, bytes, clone, exactly, make, say, signed, WORDS } from "./format.js";
 import { Windowed } from "./windowed.js";
 
 const DRIFT = { touched: "changed since the last sync", gone: "gone since the last sync" };
@@ -47,6 +47,7 @@ export function plainCards(container, status) {
       const card = clone("t-card");
       attribute(card, "role", "listitem");
       for (const name of ["tabindex", "aria-selected"]) attribute(card, name, null);
+      card.append(make("a", { class: "cover", target: "_blank", rel: "noopener" }));
       return card;
     },
     fill(card, item) {
@@ -57,6 +58,8 @@ export function plainCards(container, status) {
       say(card.querySelector(".size"), bytes(item.size_bytes));
       say(card.querySelector(".prompt"), item.prompt ?? "");
       attribute(card, "title", item.title);
+      attribute(card.querySelector(".cover"), "href", item.url);
+      attribute(card.querySelector(".cover"), "aria-label", item.url && `Open ${item.filename}`);
     },
   });
   return (items) => windowed.show({ length: items.length, at: (index) => items[index], key: (index) => items[index].filename, has: () => false });
