@@ -25,7 +25,7 @@ OnMoved = Callable[[Moved], None]
 Stop = Callable[[], bool]
 
 _TOLD_EVERY_S = 0.1
-_BATCH_IMAGES = 8
+_BATCH_IMAGES = 32
 _BATCH_BYTES = 8 << 20
 
 

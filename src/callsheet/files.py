@@ -222,14 +222,14 @@ def _temporary_in(folder: str) -> str:
 
 
 def _created(path: str) -> BinaryIO:
-    """A new file, open for writing, its folder made; again, if another thread finds that empty and removes it."""
+    """A new file, open for writing, its folder made if need be; again, if another thread finds that empty and removes it."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            _make_folder(os.path.dirname(path))
             return open(path, "xb")
         except FileNotFoundError:
             if attempt == _ATTEMPTS:
                 raise
+            _make_folder(os.path.dirname(path))
     raise AssertionError("the last attempt returns or raises")
 
 

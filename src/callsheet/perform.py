@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
-from callsheet import etag, files, hashing, local, pictures
+from callsheet import etag, files, hashing, local, pictures, reconcile
 from callsheet.action import Action, Op, Outcome, Version
 from callsheet.errors import (
     BadDigest,
@@ -152,9 +153,11 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str,
                 arrived.add(md5)
                 raise BadDigest(f"{action.location} arrived with other bytes than it has", hint="Try again")
             moment_ns = int(reading.described.last_modified.timestamp()) * 1_000_000_000
-            if local.mtime_ns(path) == moment_ns:  # or it could be taken for the file that it replaces
+            # Or it could be taken for the file that it replaces.
+            if action.local is not None and local.mtime_ns(path) == moment_ns:
                 moment_ns += 1_000_000
             files.settle(file, moment_ns)
+            telling = moment_ns + reconcile.RACY_NS <= time.time_ns()
             if action.local is not None:
                 if flaw := pictures.flaw(file.name, action.filename):
                     hint = "Prefer the local one: --prefer local"
@@ -164,7 +167,7 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str,
         if kept is not None:
             _put_back(site, action)
         raise
-    return Outcome(action, placed=Version(wanted.size_bytes, md5), kept=kept)
+    return Outcome(action, None, Version(wanted.size_bytes, md5), kept, moment_ns if telling else None)
 
 
 def _download(site: Site, action: Action) -> Outcome:
