@@ -11,9 +11,10 @@ import hashlib
 import io
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from callsheet import etag, files, hashing, local, pictures, reconcile
 from callsheet.action import Action, Op, Outcome, Version
@@ -143,10 +144,7 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str,
         with closing(reading.blocks) as blocks, files.new_file(path, within=site.actor_folder(action)) as file:
             if reading.described.size_bytes != wanted.size_bytes:
                 raise ObjectChanged(f"{action.location} has another size than was seen", hint=_AGAIN)
-            for block in blocks:
-                site.meter.pass_on(len(block))
-                file.write(block)
-            file.flush()
+            _write(site, blocks, file)
             md5 = yield file.name
             vouched = _vouched(reading.described, wanted, md5, file.name)
             if vouched is False or (vouched is None and md5 not in arrived):
@@ -168,6 +166,14 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str,
             _put_back(site, action)
         raise
     return Outcome(action, None, Version(wanted.size_bytes, md5), kept, moment_ns if telling else None)
+
+
+def _write(site: Site, blocks: Iterable[bytes | bytearray], file: BinaryIO) -> None:
+    """In a function of its own: a fetch that waits for its hash must not hold on to a block."""
+    for block in blocks:
+        site.meter.pass_on(len(block))
+        file.write(block)
+    file.flush()
 
 
 def _download(site: Site, action: Action) -> Outcome:

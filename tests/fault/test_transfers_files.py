@@ -6,12 +6,15 @@ import errno
 import os
 import shutil
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from callsheet import hashing
+from callsheet.errors import LocalError
+from callsheet.hashing import HashedFile
 from callsheet.library import Library
 from callsheet.remote.memory import MemoryRemote
 from callsheet.report import Moved
@@ -287,7 +290,12 @@ def test_what_was_checked_as_it_was_pulled_is_not_read_again(tree: Tree, monkeyp
     _to_be_pulled(tree, datetime.fromtimestamp(SETTLED_S, UTC))
     read: list[str] = []
     hash_files = hashing.hash_files
-    monkeypatch.setattr(hashing, "hash_files", lambda paths: read.extend(paths) or hash_files(paths))
+
+    def hashed(paths: Sequence[str]) -> list[HashedFile | LocalError]:
+        read.extend(paths)
+        return hash_files(paths)
+
+    monkeypatch.setattr(hashing, "hash_files", hashed)
     assert not carried_out(tree.library(), "pull", ANNA).report.problems
     assert tree.statuses(ANNA[:4]) == {BAD: "synced", GOOD: "synced"}
     assert len(read) == 2
