@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from factory import Tree
 from servers import Server, ministack, rclone
+
+settings.register_profile("untimed", settings(), deadline=None)  # how long something takes is for the benchmark to say
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

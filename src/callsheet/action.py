@@ -158,13 +158,15 @@ class Plan:
 class Outcome:
     """What an action came to. `problem` says why it was not done; None if it was.
 
-    `placed` is what the changed side holds now, and `kept` what the trash of the run got, each as far as it is known.
+    `placed` is what the changed side holds now, and `kept` what the trash of the run got, each as far as it is known. `mtime_ns` is the
+    modification time that the placed file was hashed at, if it is not too recent to tell whether the file was changed since.
     """
 
     action: Action
     problem: Problem | None = None
     placed: Version | None = None
     kept: Version | None = None
+    mtime_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

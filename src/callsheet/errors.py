@@ -76,6 +76,13 @@ class PlanError(UsageError):
     code = "plan"
 
 
+class UnderWay(CallsheetError):
+    """The run is still going on, in another process or thread."""
+
+    code = "under_way"
+    http_status = 409
+
+
 class UnknownRun(UsageError):
     """The journal tells of no such run, or of none that could be taken back."""
 

@@ -26,7 +26,7 @@ OnMoved = Callable[[Moved], None]
 OnOutcome = Callable[[Outcome], None]
 
 _TOLD_EVERY_S = 0.1
-_BATCH_IMAGES = 8
+_BATCH_IMAGES = 32
 _BATCH_BYTES = 8 << 20
 
 

@@ -88,10 +88,14 @@ def settle(file: BinaryIO, moment_ns: int) -> None:
 
 
 def create_durably(path: str, lines: Iterable[bytes]) -> int:
-    """Make a new file that holds `lines` and survives a crash. Returns a descriptor to write more at its end; the caller closes it."""
+    """Make a new file that holds `lines` and survives a crash. Returns a descriptor to write more at its end.
+
+    The file is locked, see `is_locked`, before it holds anything, and until the caller gives the descriptor to `unlock`.
+    """
     try:
         descriptor = _open_in_folder(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
             waiting = bytearray()
             for line in lines:
                 waiting += line
@@ -102,11 +106,31 @@ def create_durably(path: str, lines: Iterable[bytes]) -> int:
             os.fsync(descriptor)
             _flush(os.path.dirname(path))
         except BaseException:
-            os.close(descriptor)
+            unlock(descriptor)
             raise
     except OSError as error:
         raise failed("write", path, error) from error
     return descriptor
+
+
+def unlock(descriptor: int) -> None:
+    """Close a descriptor, and release the lock that it holds: closing would not do if a child process had inherited it."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+
+
+def is_locked(path: str) -> bool:
+    """Whether another thread or process of this host holds the lock of a file: one that was killed does not. False if there is no file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            return not _locks(descriptor, fcntl.LOCK_SH)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise failed("lock", path, error) from error
 
 
 def write_all(descriptor: int, data: bytes | bytearray) -> None:
@@ -214,8 +238,7 @@ def locked(path: str, timeout_s: float) -> Iterator[None]:
     try:
         yield
     finally:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing would not do if a child process had inherited it
-        os.close(descriptor)
+        unlock(descriptor)
 
 
 def _temporary_in(folder: str) -> str:
@@ -223,14 +246,14 @@ def _temporary_in(folder: str) -> str:
 
 
 def _created(path: str) -> BinaryIO:
-    """A new file, open for writing, its folder made; again, if another thread finds that empty and removes it."""
+    """A new file, open for writing, its folder made if need be; again, if another thread finds that empty and removes it."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            _make_folder(os.path.dirname(path))
             return open(path, "xb")
         except FileNotFoundError:
             if attempt == _ATTEMPTS:
                 raise
+            _make_folder(os.path.dirname(path))
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -356,15 +379,23 @@ def _try_lock(path: str) -> int | None:
     descriptor = _open_in_folder(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)
     ours = False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        ours = os.fstat(descriptor).st_nlink > 0  # of a file that was deleted meanwhile, others do not know
-    except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
+        # Of a file that was deleted meanwhile, others do not know.
+        ours = _locks(descriptor, fcntl.LOCK_EX) and os.fstat(descriptor).st_nlink > 0
     finally:
         if not ours:
             os.close(descriptor)
     return descriptor if ours else None
+
+
+def _locks(descriptor: int, kind: int) -> bool:
+    """Whether a lock could be had at once."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.EACCES):
+            raise
+        return False
+    return True
 
 
 def _flush(path: str) -> None:

@@ -17,7 +17,7 @@ import orjson
 
 from callsheet import files, local, planfile
 from callsheet.action import Action, Outcome, PastRun, Plan
-from callsheet.errors import LocalError, PlanError, UnknownRun
+from callsheet.errors import LocalError, PlanError, UnderWay, UnknownRun
 from callsheet.layout import JOURNAL_SUFFIX, Layout, is_run_id
 
 _STEP = b',"action":'
@@ -27,7 +27,7 @@ _HEAD = 32
 
 
 class Recorder:
-    """The open journal of a run that is under way. Used by one thread.
+    """The open journal of a run that is under way, locked as long as that is so. Used by one thread.
 
     A disk that is full must not keep the run from ending well: `failure` is why a line could not be written, if one could not.
     """
@@ -62,7 +62,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
+        files.unlock(self._descriptor)
 
 
 class Journal:
@@ -135,6 +135,19 @@ class Journal:
         outcomes = [planfile.read_outcome(item, actions[item["n"]], f"{path}: outcome {item['n']}") for item in chosen]
         return outcomes, count
 
+    def is_under_way(self, run: str) -> bool:
+        """Whether a run is still going on. One that was killed is not."""
+        return files.is_locked(self._path(run))
+
+    def read_over(self, run: str) -> PastRun:
+        """As `read`; `UnderWay` if the run is still going on."""
+        self._check_over(planfile.run_id(run, f"{run[:80]!r}"))
+        return self.read(run)
+
+    def _check_over(self, run: str) -> None:
+        if self.is_under_way(run):
+            raise UnderWay(f"The run {run} is still going on", hint="Wait for it, or stop it first.")
+
     def unfinished(self) -> PastRun | None:
         """The last run, if it did not come to its end."""
         last = self.runs()[-1:]
@@ -146,11 +159,12 @@ class Journal:
 
         Those in `but` are passed over.
 
-        An undo that did not come to the end of its steps is gone on with.
+        An undo that did not come to the end of its steps is gone on with. `UnderWay` if a later one is still going on.
         `PlanError` if the journal of a later one makes no sense: it may be the one that is meant.
         """
         taken: set[str] = set()
         for run in reversed(self.runs()):
+            self._check_over(run)
             past = self._begun(run)
             if past is None or not past.changed:
                 continue

@@ -123,12 +123,12 @@ class Library:
     ) -> Proposal:
         """Plan to take back a past run: by default the last one that changed something and was not taken back.
 
-        `UnknownRun` if there is none. An undo is a run, too, and can be taken back by its own id.
+        `UnknownRun` if there is none, `UnderWay` if it is still going on. An undo is a run, too, and can be taken back by its own id.
         """
         idle: set[str] = set()  # runs that were killed before they did anything
         with self._pool(executor) as pool:
             while True:
-                past = self.journal.read(run_id) if run_id else self.journal.latest_not_taken_back(idle)
+                past = self.journal.read_over(run_id) if run_id else self.journal.latest_not_taken_back(idle)
                 proposal = propose_undo(self._run(SyncOptions(dry_run=dry_run)), past, pool, on_progress)
                 plan = proposal.plan
                 if run_id or plan.actions or plan.marks or plan.refusals or proposal.seen.problems:
@@ -146,9 +146,9 @@ class Library:
     ) -> Proposal:
         """Plan to put back what a past run moved into the trash of either side, where nothing has taken its place.
 
-        `UnknownRun` if there was no such run, `UnknownImage` if it moved none of `only`.
+        `UnknownRun` if there was no such run, `UnderWay` if it is still going on, `UnknownImage` if it moved none of `only`.
         """
-        past = self.journal.read(run_id)
+        past = self.journal.read_over(run_id)
         with self._pool(executor) as pool:
             return propose_restore(self._run(SyncOptions(dry_run=dry_run)), past, frozenset(only), pool, on_progress)
 
@@ -165,7 +165,8 @@ class Library:
     ) -> Trash:
         """Delete for good what the trash holds of some runs (or of all), of those older than that. Returns what was deleted.
 
-        After this, those runs cannot be taken back. A run that has not ended keeps its trash for a day. `UnknownRun`, with nothing
+        After this, those runs cannot be taken back. A run that is still going on keeps its trash, and one that has not ended does for a day.
+        `UnknownRun`, with nothing
         deleted, if one of `runs` has nothing in the trash.
         """
         now = datetime.now(UTC)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from typing import BinaryIO
 
-from callsheet import etag, files, hashing, local, pictures
+from callsheet import etag, files, hashing, local, pictures, reconcile
 from callsheet.action import Action, Op, Outcome, Version
 from callsheet.errors import (
     BadDigest,
@@ -142,19 +144,18 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str,
         with closing(reading.blocks) as blocks, files.new_file(path, within=site.actor_folder(action)) as file:
             if reading.described.size_bytes != wanted.size_bytes:
                 raise ObjectChanged(f"{action.location} has another size than was seen", hint=_AGAIN)
-            for block in blocks:
-                site.meter.pass_on(len(block))
-                file.write(block)
-            file.flush()
+            _write(site, blocks, file)
             md5 = yield file.name
             vouched = _vouched(reading.described, wanted, md5, file.name)
             if vouched is False or (vouched is None and md5 not in arrived):
                 arrived.add(md5)
                 raise BadDigest(f"{action.location} arrived with other bytes than it has", hint="Try again")
             moment_ns = int(reading.described.last_modified.timestamp()) * 1_000_000_000
-            if local.mtime_ns(path) == moment_ns:  # or it could be taken for the file that it replaces
+            # Or it could be taken for the file that it replaces.
+            if action.local is not None and local.mtime_ns(path) == moment_ns:
                 moment_ns += 1_000_000
             files.settle(file, moment_ns)
+            telling = moment_ns + reconcile.RACY_NS <= time.time_ns()
             if action.local is not None:
                 if flaw := pictures.flaw(file.name, action.filename):
                     hint = "Prefer the local one: --prefer local"
@@ -164,7 +165,15 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str,
         if kept is not None:
             _put_back(site, action)
         raise
-    return Outcome(action, placed=Version(wanted.size_bytes, md5), kept=kept)
+    return Outcome(action, None, Version(wanted.size_bytes, md5), kept, moment_ns if telling else None)
+
+
+def _write(site: Site, blocks: Iterable[bytes | bytearray], file: BinaryIO) -> None:
+    """In a function of its own: a fetch that waits for its hash must not hold on to a block."""
+    for block in blocks:
+        site.meter.pass_on(len(block))
+        file.write(block)
+    file.flush()
 
 
 def _download(site: Site, action: Action) -> Outcome:

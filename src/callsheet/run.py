@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from callsheet.ahead import HashAhead
+from callsheet.hashing import HashedFile
 from callsheet.layout import Layout
 from callsheet.model import Location
 from callsheet.remote import Remote
@@ -39,7 +40,11 @@ class SyncOptions:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What all jobs of one run share. `remote` is None if the run does not look at S3."""
+    """What all jobs of one run share. `remote` is None if the run does not look at S3.
+
+    `hashed` are files of actors, by name and path, that were hashed a moment ago: good as long as they have that size and mtime, which was
+    not recent then.
+    """
 
     id: str
     root: str
@@ -51,6 +56,7 @@ class Run:
     options: SyncOptions
     started: datetime
     ahead: HashAhead | None = None
+    hashed: Mapping[str, Mapping[str, HashedFile]] = field(default_factory=dict)
 
 
 def new_run_id(now: datetime) -> str:

@@ -153,7 +153,9 @@ def _sure_to_be_hashed(run: Run, actor: Actor) -> list[str]:
     if run.store.settled_ns(actor.stem) and not run.options.verify:
         return []
     folder = os.path.join(run.root, run.where.training_dir(actor.name))
-    return [f"{folder}/{name}" for name in local.regular_files(folder) if layout.is_image(name)]
+    paths = (f"{folder}/{name}" for name in local.regular_files(folder) if layout.is_image(name))
+    known = run.hashed.get(actor.name, {})
+    return [path for path in paths if path not in known]
 
 
 def _listed(
@@ -223,7 +225,7 @@ def _attempt(run: Run, task: Task) -> Outcome:
 
 
 def _look(run: Run, task: Task) -> Held:
-    hashes = run.ahead.take(task.actor) if run.ahead else {}
+    hashes = {**(run.ahead.take(task.actor) if run.ahead else {}), **run.hashed.get(task.actor.name, {})}
     started_ns = time.time_ns()
     before = run.store.load(task.actor.stem) or Manifest(None)
     survey.claim(before, task.actor)

@@ -16,6 +16,7 @@ from callsheet import amend, layout, pictures
 from callsheet.action import Action, Mark, Op, Outcome, PastRun, Plan, Verb
 from callsheet.errors import CallsheetError, UnknownImage
 from callsheet.execute import OnMoved, OnOutcome, execute, make_durable
+from callsheet.hashing import HashedFile
 from callsheet.journal import Journal
 from callsheet.meter import Meter
 from callsheet.model import Actor, Manifest, Problem, Status
@@ -164,7 +165,7 @@ def carry_out(
 def _looked_again(run: Run, outcomes: list[Outcome], executor: Executor, on_progress: OnProgress) -> Report:
     removals = (outcome.action for outcome in outcomes if outcome.problem is None and outcome.action.op.removes)
     touched = frozenset(outcome.action.actor for outcome in outcomes)
-    again = replace(_expecting(run, removals), started=datetime.now(UTC))
+    again = replace(_expecting(run, removals), started=datetime.now(UTC), hashed=_hashed(run, outcomes))
     sent = [
         outcome.action
         for outcome in outcomes
@@ -183,6 +184,18 @@ def _looked_again(run: Run, outcomes: list[Outcome], executor: Executor, on_prog
 
     report = run_sync(again, (), executor, on_progress, among=touched, on_look=look)
     return replace(report, problems=distinct((*report.problems, *apart)))
+
+
+def _hashed(run: Run, outcomes: Iterable[Outcome]) -> dict[str, dict[str, HashedFile]]:
+    """The files that were written, with the hashes that they were checked by."""
+    hashed: dict[str, dict[str, HashedFile]] = {}
+    for outcome in outcomes:
+        action, placed = outcome.action, outcome.placed
+        if outcome.mtime_ns is not None and placed is not None and placed.md5 is not None:
+            path = os.path.join(run.root, run.where.image(action.actor, action.filename))
+            file = HashedFile(path, placed.size_bytes, outcome.mtime_ns, placed.md5)
+            hashed.setdefault(action.actor, {})[path] = file
+    return hashed
 
 
 def _plan(verb: Verb, steps: Iterable[Action | Mark | Problem], undoes: str = "") -> Plan:

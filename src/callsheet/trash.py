@@ -23,7 +23,7 @@ _UNDER_WAY = timedelta(days=1)
 class Heap:
     """What one run has put away. `here` and `in_s3` are (path or key, size in bytes); `verb` is empty if no journal tells of it.
 
-    `started` and `ended` are None where nothing tells them.
+    `started` and `ended` are None where nothing tells them; `going_on` is known of this host's runs.
     """
 
     run_id: str
@@ -32,6 +32,7 @@ class Heap:
     in_s3: tuple[tuple[str, int], ...] = ()
     started: datetime | None = None
     ended: datetime | None = None
+    going_on: bool = False
 
     @property
     def elsewhere(self) -> bool:
@@ -105,7 +106,10 @@ def may_go(trash: Trash, before: datetime, now: datetime, *, named: bool) -> Tra
             problems.append(Problem("", heap.run_id, "not_ours", message))
             continue
         started = heap.started or now
-        if heap.ended is None and now - started < _UNDER_WAY:
+        if heap.going_on:
+            message = "this run is still going on, so its trash stays; wait for it, or stop it first"
+            problems.append(Problem("", heap.run_id, "under_way", message))
+        elif heap.ended is None and now - started < _UNDER_WAY:
             message = "this run has not ended, so its trash stays for a day"
             problems.append(Problem("", heap.run_id, "under_way", message))
         elif started < before:
@@ -138,14 +142,16 @@ def _heap(journal: Journal, run_id: str, here: tuple[tuple[str, int], ...], in_s
 
     Without a journal, what is only here is a sync's, which was over at once; of all else it is not known whether it ended.
     """
+    going_on = False
     try:
+        going_on = journal.is_under_way(run_id)
         past = journal.read(run_id)
     except UnknownRun:
         started = _named_time(run_id)
         return Heap(run_id, "", here, in_s3, started, None if in_s3 else started)
     except CallsheetError:
-        return Heap(run_id, "unknown", here, in_s3, _named_time(run_id))
-    return Heap(run_id, past.verb, here, in_s3, past.started, past.ended)
+        return Heap(run_id, "unknown", here, in_s3, _named_time(run_id), None, going_on)
+    return Heap(run_id, past.verb, here, in_s3, past.started, past.ended, going_on)
 
 
 def _named_time(run_id: str) -> datetime | None:

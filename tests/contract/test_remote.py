@@ -305,7 +305,7 @@ keys_of_any_kind = st.sets(
 
 
 @pytest.mark.parametrize("name", ["memory", "directory", "ministack"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(keys=keys_of_any_kind)
 def test_a_listing_has_exactly_the_keys_that_were_put(
     name: str, open_store: Callable[[str], Store], keys: set[str]

@@ -6,13 +6,18 @@ import errno
 import os
 import shutil
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from callsheet import hashing
+from callsheet.errors import LocalError
+from callsheet.hashing import HashedFile
 from callsheet.library import Library
 from callsheet.remote.memory import MemoryRemote
+from callsheet.report import Moved
 from factory import SETTLED_S, Tree, md5_of
 from kept import Witness, carried_out, named, picture, settled
 from scene import ANNA, BAD, BERT, GOOD, Meddled, done, finishes, place, run, scene, verb_of
@@ -266,3 +271,55 @@ def test_twins_on_a_disk_that_folds_case_do_not_overwrite_one_another(
     assert len(result.done) == 1
     assert [path.read_bytes() in (HERE, THERE) for path in tree.folder(ANNA).iterdir()] == [True]
     witness.nothing_lost()
+
+
+# --- The look after a pull ------------------------------------------------------------------------------------------------------
+
+
+def _to_be_pulled(tree: Tree, modified: datetime) -> None:
+    """Two images in S3, of that age."""
+    tree.folder(ANNA)
+    for name in (BAD, GOOD):
+        content = picture(f"{name:20} in S3")
+        assert isinstance(tree.remote, MemoryRemote)
+        where, tag = tree.where.location(ANNA, name), md5_of(content)
+        tree.remote.store(where, content, etag=tag, etag_is_md5=True, last_modified=modified)
+
+
+def test_what_was_checked_as_it_was_pulled_is_not_read_again(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    _to_be_pulled(tree, datetime.fromtimestamp(SETTLED_S, UTC))
+    read: list[str] = []
+    hash_files = hashing.hash_files
+
+    def hashed(paths: Sequence[str]) -> list[HashedFile | LocalError]:
+        read.extend(paths)
+        return hash_files(paths)
+
+    monkeypatch.setattr(hashing, "hash_files", hashed)
+    assert not carried_out(tree.library(), "pull", ANNA).report.problems
+    assert tree.statuses(ANNA[:4]) == {BAD: "synced", GOOD: "synced"}
+    assert len(read) == 2
+    assert not {str(place(tree, ANNA, name)) for name in (BAD, GOOD)} & set(read)
+    settled(tree)
+
+
+@pytest.mark.parametrize("unnoticed", [False, True])
+def test_what_changes_between_a_pull_and_the_look_after_it_is_seen(tree: Tree, unnoticed: bool) -> None:
+    """`unnoticed`: within the clock tick that the object came in, so that size and time are as before."""
+    modified = datetime.now(UTC) if unnoticed else datetime.fromtimestamp(SETTLED_S, UTC)
+    _to_be_pulled(tree, modified.replace(microsecond=0))
+    saved = picture(f"{BAD:20} saved")
+    saved += b"\0" * (len(picture(f"{BAD:20} in S3")) - len(saved))
+
+    def save(moved: Moved) -> None:
+        if moved.actions_done < moved.actions_total:
+            return
+        mtime_ns = place(tree).stat().st_mtime_ns
+        place(tree).write_bytes(saved)
+        if unnoticed:
+            os.utime(place(tree), ns=(mtime_ns, mtime_ns))
+
+    library = tree.library()
+    result = library.apply(library.plan("pull", [ANNA]), on_moved=save)
+    named(result, ANNA, BAD, "changing", "one has changed meanwhile")
+    assert tree.statuses(ANNA[:4]) == {BAD: "out_of_sync", GOOD: "synced"}

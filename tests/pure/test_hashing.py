@@ -115,7 +115,7 @@ def test_every_length_at_the_edges_alone_and_together(name: str, shelf: dict[int
 
 
 @pytest.mark.parametrize("name", WAYS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(sizes=st.lists(st.sampled_from(EDGES) | st.integers(0, 200), max_size=40))
 def test_any_mixture_of_files(name: str, sizes: list[int], shelf: dict[int, tuple[str, str]]) -> None:
     outcomes = WAYS[name]([shelf[size][0] for size in sizes])
@@ -340,7 +340,7 @@ def test_a_changed_file_alone_is_read_anew_three_times_at_most(
 # ---- Parts ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(size=st.sampled_from(EDGES), part=st.integers(1, 3 * BUFFER_BYTES))
 def test_the_multipart_etag_is_that_of_the_parts(size: int, part: int, shelf: dict[int, tuple[str, str]]) -> None:
     part = max(part, size // 500)

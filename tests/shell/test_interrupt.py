@@ -232,3 +232,25 @@ def test_a_slow_upload_to_a_real_server_is_finished_too(tmp_path: Path, ministac
     assert there() < len(NAMES)
     assert len(library.apply(library.plan("push")).done) == len(NAMES) - there() or there() == len(NAMES)
     assert there() == len(NAMES)
+
+
+def test_a_run_that_is_going_on_is_not_taken_back_and_one_that_was_killed_can_be(stage: Stage) -> None:
+    with running(stage, "push", "--bwlimit", "100K") as run:
+        run.wait_for(lambda: under_way(stage))
+        (journal,) = (stage.root / "data/.callsheet/runs").iterdir()
+        for verb in (["undo"], ["undo", journal.stem], ["trash", "restore", journal.stem]):
+            refused = stage.process(*verb)
+            assert refused.code == 3, refused
+            assert f"The run {journal.stem} is still going on\n  Wait for it, or stop it first." in refused.err
+        put_away = stage.root / "data/.callsheet/trash" / journal.stem / "data/actors" / ANNA / "training_data/old.png"
+        put_away.parent.mkdir(parents=True)
+        put_away.write_bytes(b"what it replaced")
+        kept = stage.process("trash", "empty", "--yes", "--json")
+        assert [problem["code"] for problem in kept.document["problems"]] == ["under_way"]
+        assert "still going on" in kept.document["problems"][0]["message"]
+        assert put_away.exists()
+        run.process.kill()
+        run.process.wait(CALM_S)
+    taken_back = stage.process("undo", journal.stem, "--yes")
+    assert taken_back.code == 0, taken_back
+    assert not arrived(stage)

@@ -105,7 +105,7 @@ CHANGES: tuple[Callable[[Path, str, str], None], ...] = (
 changes = st.tuples(st.sampled_from(CHANGES), st.sampled_from(NAMES), st.sampled_from((*STEMS, *NAMES)), st.booleans())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(changes, min_size=3, max_size=15))
 def test_a_survey_that_remembers_says_what_a_new_one_says(
     steps: list[tuple[Callable[[Path, str, str], None], str, str, bool]],

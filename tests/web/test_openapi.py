@@ -41,7 +41,7 @@ def test_every_operation_keeps_its_word(openapi: Any, there: dict[str, str]) -> 
     for operation in operations:
 
         @seed(1)
-        @settings(max_examples=_EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=_EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy())
         def hold(case: schemathesis.Case[Any]) -> None:
             case.path_parameters.update({name: there[name] for name in case.path_parameters.keys() & there})

@@ -46,7 +46,7 @@ class Reading:
     """
 
     described: RemoteObject
-    blocks: Generator[bytes]
+    blocks: Generator[bytes | bytearray]
 
 
 class Remote(Protocol):

@@ -28,7 +28,9 @@ def read_object(session: Session, location: Location, if_match: str) -> Reading:
     return Reading(described, whole)
 
 
-def _resumed(session: Session, location: Location, if_match: str, size_bytes: int, stream: Stream) -> Generator[bytes]:
+def _resumed(
+    session: Session, location: Location, if_match: str, size_bytes: int, stream: Stream
+) -> Generator[bytes | bytearray]:
     """The object's bytes, each once, after an empty block: once that is taken, the connection is freed even if no other is."""
     done_bytes, losses = 0, 0
     try:

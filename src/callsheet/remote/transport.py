@@ -1,6 +1,6 @@
 """One HTTP exchange: what is sent and read, timeouts, and what each exception of the libraries means. No retries, no S3.
 
-Connections are urllib3's (see `dial`) and answers `http.client`'s; in between, a request is written in one piece: a push is a
+Connections are urllib3's (see `dial`), answers are read by `reply`; in between, a request is written in one piece: a push is a
 thousand of them, and header by header they cost more than to send. Importing this imports urllib3, so it is imported when the first request is made.
 """
 
@@ -12,12 +12,16 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache, partial
 from urllib.parse import urlsplit
 
 from urllib3 import exceptions as u3
 from urllib3.connection import HTTPConnection
 
 from callsheet.remote.dial import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Route
+from callsheet.remote.reply import Reply, receive
+
+_CONTENT_BYTES = 1 << 20
 
 FIRST_READ_TIMEOUT_S = 2.0
 """How long a host that never answered yet is given before it is asked whether it is there at all."""
@@ -44,26 +48,24 @@ class Lost(Exception):
 class Stream:
     """The body of an answer, still to be read. Whoever takes it closes it."""
 
-    def __init__(self, response: http.client.HTTPResponse, connection: HTTPConnection, route: Route) -> None:
-        self._response = response
+    def __init__(self, reply: Reply, connection: HTTPConnection, route: Route) -> None:
+        self._reply = reply
         self._connection = connection
         self._route = route
         self._closed = False
 
-    def blocks(self, size_bytes: int) -> Iterator[bytes]:
+    def blocks(self, size_bytes: int) -> Iterator[bytes | bytearray]:
         """Its bytes, at most `size_bytes` at a time. Raises `Lost` if it ends early."""
         try:
-            while block := self._response.read(size_bytes):
+            while block := self._reply.read(size_bytes):
                 yield block
-            if self._response.length:
-                raise http.client.IncompleteRead(b"", self._response.length)
         except FOREIGN as error:
             raise lost(error) from error
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            _part(self._response, self._connection, self._route)
+            _part(self._reply, self._connection, self._route)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +144,14 @@ class Transport:
             head = _head(method, whole, {**headers, **route.headers})
             connection = route.take()
             try:
-                response = _sent(connection, method, head, body, read_timeout_s)
-                said = {name.lower(): value for name, value in response.getheaders()}
-                if stream and response.status < 300:
-                    return Answer(response.status, said, b"", Stream(response, connection, route))
+                reply = _sent(connection, method, head, body, read_timeout_s)
+                if stream and reply.status < 300:
+                    return Answer(reply.status, reply.headers, b"", Stream(reply, connection, route))
                 try:
-                    content = response.read()
+                    content = b"".join(iter(partial(reply.read, _CONTENT_BYTES), b""))
                 finally:
-                    _part(response, connection, route)
-                return Answer(response.status, said, content)
+                    _part(reply, connection, route)
+                return Answer(reply.status, reply.headers, content)
             except BaseException:
                 connection.close()
                 raise
@@ -182,7 +183,7 @@ def _sent(
     head: bytes,
     body: Iterable[bytes | memoryview] | None,
     read_timeout_s: float,
-) -> http.client.HTTPResponse:
+) -> Reply:
     """The answer, of which status and headers have come."""
     sock = connection.sock
     sock.settimeout(READ_TIMEOUT_S)
@@ -194,23 +195,15 @@ def _sent(
     except (BrokenPipeError, ConnectionResetError):
         rejected = True  # who refuses a request before it is whole may have said why
     sock.settimeout(read_timeout_s)
-    response = http.client.HTTPResponse(sock, method=method)
-    try:
-        response.begin()
-    except BaseException:
-        response.close()
-        raise
-    if rejected:
-        response.will_close = True
-    return response
+    return receive(sock, method, last=rejected)
 
 
-def _part(response: http.client.HTTPResponse, connection: HTTPConnection, route: Route) -> None:
+def _part(reply: Reply, connection: HTTPConnection, route: Route) -> None:
     """Keep a connection whose answer was read to its end, close any other."""
-    if response.isclosed() and not response.length and not response.will_close:
+    if reply.leaves_usable:
         route.keep(connection)
     else:
-        response.close()
+        reply.close()
         connection.close()
 
 
@@ -221,6 +214,7 @@ def _without_dots(target: str) -> str:
     return "/".join(segments) + mark + query
 
 
+@lru_cache(maxsize=64)
 def authority(base: str) -> str:
     """Host and port of a URL, for messages and the `Host` header; a default port is left out."""
     parts = urlsplit(base)

@@ -1,0 +1,178 @@
+"""Answers as they come in: status, headers, and a body to be read.
+
+`http.client` parses headers with the parser of e-mails, which costs more than the rest of a request. An answer that has the usual form
+(HTTP/1.1, plain header lines, a body of announced length) is read here; whatever else there is, chunks, interim answers, folded lines, old
+versions, answers that are cut short, is `http.client`'s, from its first byte.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+import socket
+from collections.abc import Mapping
+from typing import Protocol
+
+_HEAD_BYTES = 1 << 16
+"""What is received at once until the headers are complete; longer ones are unusual."""
+
+_STATUS = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)(?: [^\r\n]*)?")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+_BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+_WITHOUT_BODY = (204, 304)
+
+
+class Reply(Protocol):
+    """One answer; status and headers have come. `headers` have lower-case names. All may raise what sockets and `http.client` do."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def read(self, most_bytes: int) -> bytes | bytearray:
+        """The next bytes of the body, as many as asked for if there are so many; none at its end. Raises if that comes early."""
+        ...
+
+    @property
+    def leaves_usable(self) -> bool:
+        """Whether the connection may serve another request: the body was read to its end, and nobody said that this was all."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def receive(sock: socket.socket, method: str, *, last: bool) -> Reply:
+    """The answer to a request that was sent. `last`: there will be none after it. Raises what sockets and `http.client` do."""
+    begun = bytearray()
+    while len(begun) < _HEAD_BYTES:
+        come = sock.recv(_HEAD_BYTES)
+        begun += come
+        end = begun.find(b"\r\n\r\n")
+        if end >= 0:
+            usual = _usual(sock, method, begun, end, last=last)
+            if usual is not None:
+                return usual
+            break
+        if not come or _BARE_LINE_FEED.search(begun):
+            break
+    return _Unusual(sock, method, begun, last=last)
+
+
+def _usual(sock: socket.socket, method: str, begun: bytearray, end: int, *, last: bool) -> _Usual | None:
+    """The answer whose headers end at `end`, if it has the usual form."""
+    first, *lines = bytes(begun[:end]).split(b"\r\n")
+    status = _STATUS.fullmatch(first)
+    if status is None or int(status[1]) in _WITHOUT_BODY:
+        return None
+    headers: dict[str, str] = {}
+    lengths = 0
+    for line in lines:
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            return None
+        name = field[1].decode("ascii").lower()
+        lengths += name == "content-length"
+        headers[name] = field[2].decode("latin-1").rstrip(" \t")
+    length = headers.get("content-length", "")
+    if lengths != 1 or not (length.isascii() and length.isdigit()) or "transfer-encoding" in headers:
+        return None
+    size_bytes = 0 if method == "HEAD" else int(length)
+    left = begun[end + 4 :]
+    # Bytes that nobody asked for: whose answer they are the beginning of is not known.
+    last = last or "close" in headers.get("connection", "").lower() or len(left) > size_bytes
+    return _Usual(sock, int(status[1]), headers, left, size_bytes, last=last)
+
+
+class _Usual:
+    """A `Reply` of the usual form. `begun` is what came of the body, of `size_bytes`, together with the headers."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        status: int,
+        headers: Mapping[str, str],
+        begun: bytearray,
+        size_bytes: int,
+        *,
+        last: bool,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self._sock = sock
+        self._begun = begun
+        self._left_bytes = size_bytes
+        self._last = last
+
+    def read(self, most_bytes: int) -> bytes | bytearray:
+        block = bytearray(min(most_bytes, self._left_bytes))
+        filled = min(len(block), len(self._begun))
+        block[:filled] = self._begun[:filled]
+        del self._begun[:filled]
+        with memoryview(block) as view:
+            while filled < len(block) and (come := self._sock.recv_into(view[filled:])):
+                filled += come
+        self._left_bytes -= filled
+        if filled < len(block):
+            if not filled:
+                raise http.client.IncompleteRead(b"", self._left_bytes)
+            del block[filled:]
+        return block
+
+    @property
+    def leaves_usable(self) -> bool:
+        return not self._left_bytes and not self._last
+
+    def close(self) -> None:
+        """Nothing is held but the connection, which is its owner's."""
+
+
+class _Unusual:
+    """A `Reply` as `http.client` reads it. `begun` is what was received of it."""
+
+    def __init__(self, sock: socket.socket, method: str, begun: bytearray, *, last: bool) -> None:
+        self._last = last
+        self._response = http.client.HTTPResponse(_Replayed(begun, sock), method=method)  # type: ignore[arg-type]
+        try:
+            self._response.begin()
+        except BaseException:
+            self._response.close()
+            raise
+        self.status = self._response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in self._response.getheaders()}
+
+    def read(self, most_bytes: int) -> bytes | bytearray:
+        block = self._response.read(most_bytes)
+        if not block and self._response.length:
+            raise http.client.IncompleteRead(b"", self._response.length)
+        return block
+
+    @property
+    def leaves_usable(self) -> bool:
+        read = self._response.isclosed() and not self._response.length
+        return read and not self._response.will_close and not self._last
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class _Replayed(io.RawIOBase):
+    """A connection from which what was already received can be read once more."""
+
+    def __init__(self, begun: bytearray, sock: socket.socket) -> None:
+        self._begun = begun
+        self._sock = sock
+
+    def makefile(self, _: str) -> io.BufferedReader:
+        """All that `http.client` wants of a socket."""
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        if not self._begun:
+            return self._sock.recv_into(buffer)
+        size_bytes = min(len(buffer), len(self._begun))
+        buffer[:size_bytes] = self._begun[:size_bytes]
+        del self._begun[:size_bytes]
+        return size_bytes
