@@ -1,4 +1,4 @@
-"""One browser for each test process; a tree, a server and a window for each test."""
+"""One browser for each file of tests, a window for each test."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from screen import Ground, Screen, chromium, on_screen, play
 from servers import Server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Not for the whole session: while Playwright is open, an event loop runs in this thread, and other tests could have none of their own."""
     path = chromium()
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(

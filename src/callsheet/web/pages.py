@@ -98,6 +98,7 @@ _environment = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,
 )
 _environment.globals.update(words=WORDS, static=f"/static/{_static.version}")
 _parts: Any = _environment.get_template("parts.html").module
