@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from callsheet import amend, layout, pictures
-from callsheet.action import Action, Mark, Op, Outcome, PastRun, Plan, Verb
+from callsheet.action import Action, Mark, Op, Outcome, PastRun, Plan, Step, Verb
 from callsheet.errors import CallsheetError, UnknownImage
 from callsheet.execute import OnMoved, OnOutcome, execute, make_durable
 from callsheet.hashing import HashedFile
@@ -104,12 +104,17 @@ def unsurprised(run: Run, past: PastRun) -> Run:
     if past.ended is not None:
         return run
     removals = (step for step in past.steps if step.action.op.removes)
-    return _expecting(run, (step.action for step in removals if step.known or _is_in_trash(run, past.id, step.action)))
+    return _expecting(run, (step.action for step in removals if step.known or _may_be_gone(run, past.id, step)))
 
 
 def _expecting(run: Run, removals: Iterable[Action]) -> Run:
     gone = frozenset((action.actor, action.filename, action.op.here) for action in removals)
     return replace(run, options=replace(run.options, removed=gone))
+
+
+def _may_be_gone(run: Run, run_id: str, step: Step) -> bool:
+    """Whether a step of a killed run, whose outcome is not known, took its image away. What is evicted is in no trash: S3 was proven to hold it."""
+    return step.outcome is None if step.action.op is Op.EVICT else _is_in_trash(run, run_id, step.action)
 
 
 def _is_in_trash(run: Run, run_id: str, action: Action) -> bool:

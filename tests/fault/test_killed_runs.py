@@ -48,7 +48,10 @@ def test_a_killed_eviction_does_not_hide_a_disk_that_is_not_mounted(tree: Tree) 
         tree.library().sync()
 
 
-def test_the_same_command_goes_on_after_a_removal_that_was_killed_before_it_was_recorded(tree: Tree) -> None:
+@pytest.mark.parametrize("outcomes", [30, 5, 0])
+def test_the_same_command_goes_on_after_a_removal_that_was_killed_before_it_was_recorded(
+    tree: Tree, outcomes: int
+) -> None:
     for number in range(30):
         tree.both(ACTOR, f"{ACTOR}_{number}.png")
     library = tree.library()
@@ -57,7 +60,7 @@ def test_the_same_command_goes_on_after_a_removal_that_was_killed_before_it_was_
     result = library.apply(library.plan("evict"))
     for name, (content, _) in saved.items():
         (tree.root / tree.where.manifests_dir / name).write_bytes(content)
-    killed(tree, result.run_id, 30)
+    killed(tree, result.run_id, outcomes)
     report = tree.library().sync()
     assert (report.counts.s3_only, report.problems) == (30, ())
 
