@@ -49,7 +49,7 @@ WORDS = {
         "md5": "the MD5 that is kept with the object",
         "etag": "the object's ETag is the MD5 of the file",
         "multipart_etag": "the object's ETag was computed from the file",
-        "listed": "seen where it lies",
+        "listed": "whether it is there, and its size",
         "recorded": "as recorded, not checked",
     },
     "changes": {
