@@ -15,6 +15,7 @@ import pytest
 
 from callsheet.library import Library
 from callsheet.model import Counts
+from callsheet.survey import Survey
 from callsheet.web.index import FILTERS, SORTS, Index
 from callsheet.web.views import Row
 from factory import Tree
@@ -166,6 +167,22 @@ def test_a_tree_that_cannot_be_read_is_told_and_no_actor_is_taken_for_gone(actor
         os.rename(actors.root / "aside", actors.root / actors.where.actors_dir)
         _until(lambda: not index.problems)
         assert told.gone == []
+
+
+def test_the_heart_beats_on_after_a_look_that_failed(actors: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callsheet.web.index._AGAIN_S", 0.05)
+    library, told, survey = actors.library(), [], Library.survey
+
+    def failing(_: Library) -> Survey:
+        told.append("failed")
+        raise ZeroDivisionError
+
+    with indexed(library) as (index, _):
+        monkeypatch.setattr(Library, "survey", failing)
+        actors.folder("0011_eve")
+        _until(lambda: bool(told))
+        monkeypatch.setattr(Library, "survey", survey)
+        _until(lambda: index.row("0011_eve") is not None)
 
 
 def test_after_any_changes_it_is_what_a_new_one_would_be(tmp_path: Path) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api_server import Api, running
 from callsheet.layout import s3_url
+from callsheet.web.index import Index, Page
 from factory import SETTLED_S, Tree, md5_of, seed_tree
 
 ACTOR = "0000_european_16_male"
@@ -240,6 +243,32 @@ def test_the_list_of_actors_tells_what_the_manifests_say(api: Api) -> None:
     }
     assert told["totals"]["synced"] == 12
     assert api.json("/api/actors?status=s3_only")["actors"] == []
+
+
+def test_the_list_is_told_with_the_actors_folder_away(api: Api, seed: Tree) -> None:
+    before = api.json("/api/actors")["actors"]
+    folder = seed.root / seed.where.actors_dir
+    folder.rename(seed.root / "aside")
+    told = api.json("/api/actors")
+    assert [problem["code"] for problem in told["problems"]] == ["tree"]
+    assert told["actors"] == [{**row, "base_image_url": None} for row in before]
+
+
+def test_an_actor_that_vanishes_while_the_list_is_made_spoils_no_other(
+    api: Api, seed: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed.folder("0001_bo")
+    assert api.json("/api/actors")["total"] == 2
+    page = Index.page
+
+    def gone_meanwhile(index: Index, **wanted: Any) -> Page:
+        found = page(index, **wanted)
+        shutil.rmtree(seed.root / seed.where.folder("0001_bo"))
+        return found
+
+    monkeypatch.setattr(Index, "page", gone_meanwhile)
+    rows = api.json("/api/actors")["actors"]
+    assert [(row["actor_name"], row["base_image_url"] is None) for row in rows] == [(ACTOR, False), ("0001_bo", True)]
 
 
 def test_a_manifest_that_cannot_be_used_is_a_409_that_names_file_and_place(api: Api, seed: Tree) -> None:

@@ -85,7 +85,7 @@ class Service:
 
     def base_image(self, actor: Actor) -> tuple[str, str] | None:
         """The relative path of the actor's base image, and its version; None if there is none."""
-        path = self.library.base_image(actor.name)
+        path = self.library.base_image(actor)
         if path is None:
             return None
         try:
