@@ -185,6 +185,27 @@ def test_the_heart_beats_on_after_a_look_that_failed(actors: Tree, monkeypatch: 
         _until(lambda: index.row("0011_eve") is not None)
 
 
+def link_to_nothing(tree: Tree, stem: str) -> None:
+    """In the place of a manifest; Emacs locks a file with one, under a hidden name."""
+    path = tree.manifest_path(stem)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to("somebody@somewhere.1234")
+
+
+def test_a_manifest_that_is_a_link_to_nothing_hides_no_other(actors: Tree) -> None:
+    with indexed(actors.library()) as (index, _):
+        for stem in (".#0000", "0001"):
+            link_to_nothing(actors, stem)
+        for good in (True, False) * 2:
+            for actor, name in ((ACTORS[0], "a.png"), (ACTORS[2], "a.png")):
+                actors.library().mark(actor, name, good=good)
+                index.refresh()
+                row = index.row(actor)
+                assert row is not None
+                assert bool(row.good) == good
+
+
 def test_after_any_changes_it_is_what_a_new_one_would_be(tmp_path: Path) -> None:
     rng = random.Random(7)
     tree = Tree(tmp_path / "project")
@@ -192,7 +213,7 @@ def test_after_any_changes_it_is_what_a_new_one_would_be(tmp_path: Path) -> None
     with indexed(library) as (index, _):
         for _ in range(60):
             name = f"{rng.randrange(8):04}_{rng.choice('ab')}"
-            match rng.randrange(4):
+            match rng.randrange(5):
                 case 0:
                     tree.image(name, f"{rng.randrange(3)}.png")
                 case 1:
@@ -202,6 +223,8 @@ def test_after_any_changes_it_is_what_a_new_one_would_be(tmp_path: Path) -> None
                     tree.write_manifest(name[:4], {"character_name": name, "training_data": rows})
                 case 3:
                     tree.manifest_path(name[:4]).unlink(missing_ok=True)
+                case 4:
+                    link_to_nothing(tree, rng.choice((name[:4], f".#{name[:4]}")))
             index.refresh()
             assert list(index.page(per_page=500).rows) == _anew(tree)
 

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add, attrgetter
@@ -224,11 +225,12 @@ class Index:
         try:
             with os.scandir(self._manifests) as entries:
                 for entry in entries:
-                    if entry.name.endswith(layout.MANIFEST_SUFFIX):
+                    if (stem := layout.manifest_stem(entry.name)) is None:
+                        continue
+                    with suppress(OSError):  # it went just now, or is a link to nothing
                         status = entry.stat()
-                        stem = entry.name.removesuffix(layout.MANIFEST_SUFFIX)
                         found[stem] = status.st_mtime_ns, status.st_size, status.st_ino
-        except OSError:  # it is not there yet, or a manifest went just now: the next look sees it
+        except OSError:  # the folder is not there yet: the next look sees it
             return found
         return found
 
