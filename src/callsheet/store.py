@@ -33,6 +33,7 @@ class Store:
         self._root = root
         self._where = where
         self._decoded = lru_cache(_DECODED)(codec.decode)
+        self._stems = lru_cache(1)(_stems)
 
     def path(self, stem: str) -> str:
         return os.path.join(self._root, self._where.manifest(stem))
@@ -54,7 +55,7 @@ class Store:
             hint = "Make it a readable folder, then run again."
             message = f"The manifests folder {self.folder} cannot be read: {error.strerror}"
             raise TreeError(message, hint=hint) from error
-        return frozenset([stem for name in names if (stem := manifest_stem(name)) is not None])
+        return self._stems(tuple(names))
 
     def load(self, stem: str) -> Manifest | None:
         """The manifest, None if there is none. `ManifestError` or `LocalError` if there is one that cannot be used."""
@@ -117,3 +118,7 @@ class Store:
     def sweep(self, now: datetime) -> None:
         """Remove what killed writers left behind."""
         files.sweep_temporaries(self.folder, now)
+
+
+def _stems(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset([stem for name in names if (stem := manifest_stem(name)) is not None])

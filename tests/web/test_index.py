@@ -169,6 +169,29 @@ def test_a_tree_that_cannot_be_read_is_told_and_no_actor_is_taken_for_gone(actor
         assert told.gone == []
 
 
+def test_an_actor_whose_folder_is_a_link_is_one_like_others(actors: Tree) -> None:
+    away = actors.root / "other disk"
+    (away / "training_data").mkdir(parents=True)
+    (away / "training_data/a.png").write_bytes(b"a")
+    link = actors.root / actors.where.folder("0011_eve")
+    library = actors.library()
+    with indexed(library) as (index, told):
+        link.symlink_to(away)
+        _until(lambda: index.row("0011_eve") is not None)
+        library.sync(["0011"], offline=True)
+        index.refresh()
+        row = index.row("0011_eve")
+        assert row is not None
+        assert row.counts == Counts(local_only=1)
+        away.rename(actors.root / "unplugged")
+        index.refresh(fully=True)
+        assert index.row("0011_eve") == row, "a disk that is not mounted is no deleted actor"
+        link.unlink()
+        actors.manifest_path("0011").unlink()
+        _until(lambda: told.gone == ["0011_eve"])
+        assert list(index.page().rows) == _anew(actors)
+
+
 def test_the_heart_beats_on_after_a_look_that_failed(actors: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("callsheet.web.index._AGAIN_S", 0.05)
     library, told, survey = actors.library(), [], Library.survey
