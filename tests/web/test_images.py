@@ -19,8 +19,9 @@ from api_server import Api, running
 from callsheet import open_library
 from callsheet.layout import Layout
 from callsheet.library import Library
-from callsheet.model import Location
+from callsheet.model import Actor, Location
 from callsheet.remote.contract import Reading
+from callsheet.survey import Survey
 from callsheet.web import thumbnails
 from factory import USER_BUCKET, Tree, md5_of
 from servers import ACCESS_KEY, SECRET_KEY, Server
@@ -112,6 +113,26 @@ def test_an_image_comes_from_the_side_that_has_it_or_is_asked_for(api: Api, targ
 def test_what_is_not_there_is_told(api: Api, target: str, status: int, code: str) -> None:
     answer = api.get(f"/api/actors/{ANNA}/training-data/{target}")
     assert (answer.status, answer.json()["error"]) == (status, code)
+
+
+@pytest.mark.parametrize("target", ["training-data/both.png/content", "training-data/both.png/thumbnail", "base-image"])
+def test_an_image_is_found_in_one_look_at_who_is_here(
+    anna: Tree, api: Api, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """What has changed at a second look, such as a folder that collides since the first, would be told as a fault of the server."""
+    base = anna.root / anna.where.folder(ANNA) / "base_image" / f"{ANNA}_base.png"
+    base.parent.mkdir()
+    base.write_bytes(drawn("PNG"))
+    looks, survey = [], Library.survey
+
+    def counted(library: Library) -> Survey:
+        if not threading.current_thread().name.startswith("callsheet-"):
+            looks.append(library)
+        return survey(library)
+
+    monkeypatch.setattr(Library, "survey", counted)
+    assert api.get(f"/api/actors/{ANNA}/{target}").status == 200
+    assert len(looks) == 1
 
 
 def test_an_image_that_is_gone_from_both_sides_is_told(anna: Tree, api: Api) -> None:
@@ -462,7 +483,7 @@ def test_an_image_in_s3_is_fetched_once(tree: Tree, monkeypatch: pytest.MonkeyPa
     library = tree.library()
     fetch = library.fetch
 
-    def counted(actor: str, filename: str) -> Reading:
+    def counted(actor: str | Actor, filename: str) -> Reading:
         fetched.append(filename)
         return fetch(actor, filename)
 

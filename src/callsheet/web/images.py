@@ -126,20 +126,14 @@ def image_file(request: Request, service: TheService, actor_name: str, folder: s
 
 def _find(service: Service, actor: str, filename: str) -> tuple[Actor, Entry]:
     """The image's entry. A manifest may name anything: 415 for what is no image's name."""
-    manifest = service.library.manifest(actor)
-    owner = _owner(service, actor)
-    _, entry = find_image(owner, manifest, filename)
+    owner = service.library.actor(actor)
+    _, entry = find_image(owner, service.library.manifest(owner), filename)
     if layout.name_fault(filename) or not layout.is_image(filename):
         shown = ", ".join(layout.IMAGE_SUFFIXES)
         raise ApiError(
             415, "not_an_image", f"{layout.printable(filename)} is not named like an image", hint=f"Those are {shown}."
         )
     return owner, entry
-
-
-def _owner(service: Service, actor: str) -> Actor:
-    """Of an actor that the library has just answered for."""
-    return service.library.survey().matching((actor,)).actors[0]
 
 
 def _in_s3(entry: Entry, side: str | None) -> Entry:
@@ -180,13 +174,13 @@ def _picture(service: Service, actor: str, filename: str, side: str | None) -> P
 
 def _base_picture(service: Service, actor: str) -> Picture:
     library = service.library
-    path = library.base_image(actor)
+    owner = library.actor(actor)
+    path = library.base_image(owner)
     if path is not None:
-        name = _owner(service, actor).name
-        file = _open(service, name, path)
+        file = _open(service, owner.name, path)
         if file is not None:
             with file:
-                return _local_picture(service, name, path, os.fstat(file.fileno()), None)
+                return _local_picture(service, owner.name, path, os.fstat(file.fileno()), None)
     raise ApiError(
         404, "no_base_image", "This actor has no base image", hint="It is looked for in base_image and poster_frame."
     )
@@ -215,7 +209,7 @@ def _far_picture(service: Service, owner: Actor, entry: Entry) -> Picture:
     seen = entry.s3
 
     def opened() -> tuple[BinaryIO, bool]:
-        reading = service.library.fetch(owner.name, entry.filename)
+        reading = service.library.fetch(owner, entry.filename)
         described = reading.described
         try:
             if described.size_bytes > _MAX_FETCHED_BYTES:
@@ -245,10 +239,10 @@ async def _thumbnail(request: Request, service: Service, picture: Picture, width
 
 def _from_s3(request: Request, service: Service, owner: Actor, entry: Entry, *, direct: bool, v: str) -> Response:
     library = service.library
-    url = library.presigned(owner.name, entry.filename, expires_s=_URL_LASTS_S) if direct else None
+    url = library.presigned(owner, entry.filename, expires_s=_URL_LASTS_S) if direct else None
     if url is not None:
         return RedirectResponse(url, 307, {"Cache-Control": f"private, max-age={_URL_KEPT_S}"})
-    reading = library.fetch(owner.name, entry.filename)
+    reading = library.fetch(owner, entry.filename)
     described = reading.described
     cache = _FOR_EVER if v and v in (described.etag, described.md5) else _ASK_AGAIN
     tag = f'"{described.etag}"'
@@ -296,7 +290,9 @@ class _Streamed(StreamingResponse):
     """An object, through this server; its connection is freed at the end, however that comes."""
 
     def __init__(self, reading: Reading, headers: Mapping[str, str]) -> None:
-        super().__init__(map(bytes, reading.blocks), headers={**headers, "Content-Length": str(reading.described.size_bytes)})
+        super().__init__(
+            map(bytes, reading.blocks), headers={**headers, "Content-Length": str(reading.described.size_bytes)}
+        )
         self._blocks = reading.blocks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
