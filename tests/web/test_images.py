@@ -476,6 +476,40 @@ def test_a_file_that_has_changed_since_the_sync_is_shown_as_it_is_now(anna: Tree
     assert api.get(url("both.png", "thumbnail")).data == before
 
 
+def test_a_rotten_file_leaves_no_picture_under_the_good_content(anna: Tree, api: Api) -> None:
+    good, path = picture(1), anna.root / anna.where.image(ANNA, "both.png")
+    rotten = drawn("BMP", size=(2, 2))
+    rotten += b"\0" * (len(good) - len(rotten))
+    anna.image(ANNA, "both.png", rotten)
+    assert path.stat().st_size == len(good)
+    image = api.json(f"/api/actors/{ANNA}/training-data")["training_images"][0]
+    assert image["changed_since_sync"] is None, "its size and time tell nothing"
+    shown = api.get(image["thumbnail_url"])
+    assert (opened(shown.data).size, shown.headers["Cache-Control"]) == ((2, 2), "no-cache")
+    assert kept(anna) == []
+    anna.image(ANNA, "both.png", good)
+    repaired = api.get(image["thumbnail_url"])
+    assert (opened(repaired.data).size, repaired.headers["Cache-Control"]) == ((16, 16), FOR_EVER)
+    assert api.json(f"/api/actors/{ANNA}/training-data")["training_images"][0]["width"] == 16
+
+
+def test_another_base_image_has_another_address(anna: Tree, api: Api) -> None:
+    def put(kind: str, content: bytes) -> str:
+        base = anna.root / anna.where.folder(ANNA) / "base_image" / f"{ANNA}_base.{kind}"
+        base.parent.mkdir(exist_ok=True)
+        base.write_bytes(content)
+        os.utime(base, (LATER_S, LATER_S))
+        told = api.json(f"/api/actors/{ANNA}/training-data")["base_image_url"]
+        assert told == api.json("/api/actors")["actors"][0]["base_image_url"]
+        assert api.get(told).headers["Cache-Control"] == FOR_EVER
+        return str(told)
+
+    contents = {"jpg": drawn("JPEG"), "png": drawn("PNG")}
+    told = [put(kind, content) for kind, content in contents.items()]  # a png goes before a jpg
+    told.append(put("png", drawn("PNG", size=(64, 64))))
+    assert len(set(told)) == 3, "all are of one modification time"
+
+
 def test_an_image_in_s3_is_fetched_once(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     tree.object(ANNA, "a.png", drawn("PNG"))
     tree.library().sync()

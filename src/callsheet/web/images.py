@@ -191,7 +191,7 @@ def _local_picture(
 ) -> Picture:
     """The file at `path` while its size and time are those of `status`."""
     md5 = _md5(entry, status) if entry else None
-    version = md5 or f"{status.st_mtime_ns:x}"
+    key = md5 or key_of(path, status.st_size, status.st_mtime_ns)
 
     def opened() -> tuple[BinaryIO, bool]:
         file = _open(service, actor_name, path)
@@ -200,8 +200,7 @@ def _local_picture(
         now = os.fstat(file.fileno())
         return file, (now.st_size, now.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
 
-    key = md5 or key_of(path, status.st_size, status.st_mtime_ns)
-    return Picture(key, opened, frozenset({version}), md5)
+    return Picture(key, opened, frozenset({key}), md5)
 
 
 def _far_picture(service: Service, owner: Actor, entry: Entry) -> Picture:
@@ -227,11 +226,13 @@ def _far_picture(service: Service, owner: Actor, entry: Entry) -> Picture:
 
 async def _thumbnail(request: Request, service: Service, picture: Picture, width: int, v: str) -> Response:
     thumbnails = service.thumbnails
-    data = await run_in_threadpool(thumbnails.kept, picture, width)
-    if data is None:
+    kept, proven = await run_in_threadpool(thumbnails.kept, picture, width), True
+    if kept is None:
         # Shielded: others may wait for it, too.
-        data = await asyncio.shield(asyncio.wrap_future(thumbnails.made(picture, width)))
-    cache = _FOR_EVER if v in picture.versions else _ASK_AGAIN
+        data, proven = await asyncio.shield(asyncio.wrap_future(thumbnails.made(picture, width)))
+    else:
+        data = kept
+    cache = _FOR_EVER if proven and v in picture.versions else _ASK_AGAIN
     tag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
     headers = {**_HARMLESS, "ETag": tag, "Cache-Control": cache}
     return unchanged(request, tag, cache) or Response(data, 200, headers, "image/webp")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from callsheet import local
 from callsheet.layout import printable
 from callsheet.library import Library
 from callsheet.model import Actor, Problem
@@ -22,7 +23,7 @@ from callsheet.web.jobstore import Job
 from callsheet.web.metrics import Metrics
 from callsheet.web.options import ServeOptions
 from callsheet.web.poll import Poller
-from callsheet.web.thumbnails import Thumbnails
+from callsheet.web.thumbnails import Thumbnails, key_of
 from callsheet.web.views import Row, Size
 from callsheet.web.watch import Watcher
 
@@ -88,10 +89,8 @@ class Service:
         path = self.library.base_image(actor)
         if path is None:
             return None
-        try:
-            return path, f"{os.stat(os.path.join(self.library.root, path)).st_mtime_ns:x}"
-        except OSError:
-            return None
+        stamp = local.stamp(os.path.join(self.library.root, path))
+        return stamp and (path, key_of(path, stamp.size_bytes, stamp.mtime_ns))
 
     def _tell_job(self, job: Job) -> None:
         self.hub.publish("job", job_as_dict(job))
