@@ -6,8 +6,9 @@ import io
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -526,6 +527,43 @@ def test_an_image_in_s3_is_fetched_once(tree: Tree, monkeypatch: pytest.MonkeyPa
         for width in (256, 256, 128, 128):
             assert api.get(url("a.png", "thumbnail") + f"?width={width}").status == 200
     assert fetched == ["a.png", "a.png"]  # once for each width
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before it answers", "while it sends"])
+def test_a_slow_store_holds_up_nobody_who_does_not_ask_it(
+    anna: Tree, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    go, waiting, library = threading.Event(), [], anna.library()
+    fetch = library.fetch
+
+    def wait() -> None:
+        waiting.append(begun)
+        assert go.wait(20)
+
+    def stalled(reading: Reading) -> Generator[bytes | bytearray]:
+        wait()
+        yield from reading.blocks
+
+    def slowly(actor: str | Actor, filename: str) -> Reading:
+        if not begun:
+            wait()
+        reading = fetch(actor, filename)
+        return replace(reading, blocks=stalled(reading)) if begun else reading
+
+    monkeypatch.setattr(library, "fetch", slowly)
+    with (
+        running(library) as api,
+        urllib3.PoolManager(maxsize=60, timeout=20) as http,
+        ThreadPoolExecutor(60) as callers,
+    ):
+        asked = [callers.submit(http.request, "GET", f"{api.base}{url('theirs.png')}") for _ in range(60)]
+        assert _soon(lambda: len(waiting) >= 16)
+        answer = http.request("GET", f"{api.base}/api/actors/{ANNA}/training-data", timeout=5, retries=False)
+        held = len(waiting)
+        go.set()
+        assert answer.status == 200
+        assert {answer.result().data for answer in asked} == {picture(3)}
+    assert held == 16
 
 
 def test_an_object_that_has_changed_since_the_sync_is_told(tree: Tree) -> None:

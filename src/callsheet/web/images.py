@@ -10,11 +10,11 @@ import asyncio
 import hashlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, BinaryIO, Literal
 from urllib.parse import quote
 
-import anyio
+from anyio import CancelScope, CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, RedirectResponse, StreamingResponse
@@ -51,10 +51,10 @@ _MAX_FETCHED_BYTES = 256 << 20
     responses={
         200: {"content": {"image/*": {}}},
         307: {"description": "It is only in S3."},
-        **errors(404, 409, 415, 502),
+        **errors(403, 404, 409, 415, 502),
     },
 )
-def content(
+async def content(
     request: Request,
     service: TheService,
     actor: str,
@@ -64,20 +64,17 @@ def content(
     v: Version = "",
 ) -> Response:
     """The image: the file on this disk, else the object in S3 by a redirect, or, if not `direct`, through this server."""
-    owner, entry = _find(service, actor, filename)
-    if side != "s3":
-        file = _open(service, owner.name, service.library.where.image(owner.name, filename))
-        if file is not None:
-            md5 = _md5(entry, os.fstat(file.fileno()))
-            return _file(request, file, filename, md5 or "", forever=md5 is not None and md5 == v)
-    return _from_s3(request, service, owner, _in_s3(entry, side), direct=direct, v=v)
+    found = await run_in_threadpool(_at_hand, request, service, actor, filename, side, direct, v)
+    if isinstance(found, Response):
+        return found
+    return await to_thread.run_sync(_from_s3, request, service, *found, v, limiter=service.far)
 
 
 @router.head("/api/actors/{actor}/training-data/{filename}/thumbnail", include_in_schema=False)
 @router.get(
     "/api/actors/{actor}/training-data/{filename}/thumbnail",
     response_class=Response,
-    responses={200: {"content": {"image/webp": {}}}, **errors(404, 409, 415, 502)},
+    responses={200: {"content": {"image/webp": {}}}, **errors(403, 404, 409, 415, 502)},
 )
 async def thumbnail(
     request: Request,
@@ -133,6 +130,23 @@ def _find(service: Service, actor: str, filename: str) -> tuple[Actor, Entry]:
         raise ApiError(
             415, "not_an_image", f"{layout.printable(filename)} is not named like an image", hint=f"Those are {shown}."
         )
+    return owner, entry
+
+
+def _at_hand(
+    request: Request, service: Service, actor: str, filename: str, side: str | None, direct: bool, v: str
+) -> Response | tuple[Actor, Entry]:
+    """The image from this disk, or the way to it; else whose object is to be read."""
+    owner, entry = _find(service, actor, filename)
+    if side != "s3":
+        file = _open(service, owner.name, service.library.where.image(owner.name, filename))
+        if file is not None:
+            md5 = _md5(entry, os.fstat(file.fileno()))
+            return _file(request, file, filename, md5 or "", forever=md5 is not None and md5 == v)
+    entry = _in_s3(entry, side)
+    url = service.library.presigned(owner, entry.filename, expires_s=_URL_LASTS_S) if direct else None
+    if url is not None:
+        return RedirectResponse(url, 307, {"Cache-Control": f"private, max-age={_URL_KEPT_S}"})
     return owner, entry
 
 
@@ -238,19 +252,15 @@ async def _thumbnail(request: Request, service: Service, picture: Picture, width
     return unchanged(request, tag, cache) or Response(data, 200, headers, "image/webp")
 
 
-def _from_s3(request: Request, service: Service, owner: Actor, entry: Entry, *, direct: bool, v: str) -> Response:
-    library = service.library
-    url = library.presigned(owner, entry.filename, expires_s=_URL_LASTS_S) if direct else None
-    if url is not None:
-        return RedirectResponse(url, 307, {"Cache-Control": f"private, max-age={_URL_KEPT_S}"})
-    reading = library.fetch(owner, entry.filename)
+def _from_s3(request: Request, service: Service, owner: Actor, entry: Entry, v: str) -> Response:
+    reading = service.library.fetch(owner, entry.filename)
     described = reading.described
     cache = _FOR_EVER if v and v in (described.etag, described.md5) else _ASK_AGAIN
     tag = f'"{described.etag}"'
     if response := unchanged(request, tag, cache):
         reading.blocks.close()
         return response
-    return _Streamed(reading, {**_described(entry.filename), "ETag": tag, "Cache-Control": cache})
+    return _Streamed(reading, {**_described(entry.filename), "ETag": tag, "Cache-Control": cache}, service.far)
 
 
 def _file(request: Request, file: BinaryIO, filename: str, version: str, *, forever: bool) -> Response:
@@ -290,10 +300,9 @@ class _Opened(FileResponse):
 class _Streamed(StreamingResponse):
     """An object, through this server; its connection is freed at the end, however that comes."""
 
-    def __init__(self, reading: Reading, headers: Mapping[str, str]) -> None:
-        super().__init__(
-            map(bytes, reading.blocks), headers={**headers, "Content-Length": str(reading.described.size_bytes)}
-        )
+    def __init__(self, reading: Reading, headers: Mapping[str, str], limiter: CapacityLimiter) -> None:
+        size = {"Content-Length": str(reading.described.size_bytes)}
+        super().__init__(_blocks(reading, limiter), headers={**headers, **size})
         self._blocks = reading.blocks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -303,5 +312,11 @@ class _Streamed(StreamingResponse):
             else:
                 await super().__call__(scope, receive, send)
         finally:
-            with anyio.CancelScope(shield=True):
+            with CancelScope(shield=True):
                 await run_in_threadpool(self._blocks.close)
+
+
+async def _blocks(reading: Reading, limiter: CapacityLimiter) -> AsyncIterator[bytes]:
+    blocks = map(bytes, reading.blocks)
+    while (block := await to_thread.run_sync(next, blocks, None, limiter=limiter)) is not None:
+        yield block

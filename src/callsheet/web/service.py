@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from anyio import CapacityLimiter
+
 from callsheet import local
 from callsheet.layout import printable
 from callsheet.library import Library
@@ -29,6 +31,9 @@ from callsheet.web.watch import Watcher
 
 _log = logging.getLogger(__name__)
 
+_FAR_AT_A_TIME = 16
+"""Threads that read S3 for requests: none of those by which all else is answered, however slow S3 is."""
+
 
 class Service:
     """The library of one tree, and what a server has beside it."""
@@ -41,6 +46,7 @@ class Service:
         self.sizes: dict[str, Size] = {}
         self.thumbnails = Thumbnails(library.root, library.where, self.sizes)
         self._documents = Documents(library.where, self.sizes)
+        self.far = CapacityLimiter(_FAR_AT_A_TIME)
         self.metrics = Metrics()
         self.jobs = Jobs(library, self._tell_job, self.metrics.count_outcome)
         self.metrics.watch(self.index, self.jobs, self.hub)
