@@ -262,12 +262,17 @@ def test_many_images_are_marked_in_one_run_or_none(api: Api, seed: Tree) -> None
     assert seed.manifest_path("0000").read_bytes() == before
 
 
-@pytest.mark.parametrize("body", [{"good": "yes"}, {"god": True}, [], {"prompt": 7}, b"{"])
+@pytest.mark.parametrize(
+    "body",
+    [{"good": "yes"}, {"god": True}, [], {"prompt": 7}, b"{", b"[" * 100_000, b'{"good": ' + b"1" * 5000 + b"}"],
+    ids=["a word", "a wrong key", "a list", "a number", "half a body", "very deep", "very large a number"],
+)
 def test_a_body_that_makes_no_sense_is_named_and_nothing_written(api: Api, seed: Tree, body: object) -> None:
     before = seed.manifest_path("0000").read_bytes()
     sent = {"headers": {"Content-Type": "application/json"}} if isinstance(body, bytes) else {}
     answer = api.send("PATCH", f"{DATA}/{ACTOR}_0.jpg", body=body, **sent)
     assert (answer.status, answer.json()["error"]) == (422, "validation")
+    assert answer.json()["hint"]
     assert seed.manifest_path("0000").read_bytes() == before
 
 
