@@ -81,9 +81,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _(_: Request, error: HTTPException) -> Response:
-        if (
-            error.status_code == HTTPStatus.BAD_REQUEST
-        ):  # a body that is JSON, but nests or counts beyond what can be read
+        if error.status_code == HTTPStatus.BAD_REQUEST:  # a body that nests or counts beyond what can be read
             return error_response(422, "validation", str(error.detail), _DESCRIBED)
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, CallsheetError.code)
         response = error_response(error.status_code, code, str(error.detail), _DESCRIBED)
