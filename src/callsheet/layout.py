@@ -283,6 +283,12 @@ def natural_key(name: str) -> tuple[object, ...]:
     return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
 
 
+def manifest_stem(filename: str) -> str | None:
+    """What comes before `_manifest.json` in a manifest's name; None for the name of another file. Hidden ones are no manifests."""
+    ours = filename.endswith(MANIFEST_SUFFIX) and filename[0] not in "._"
+    return filename.removesuffix(MANIFEST_SUFFIX) if ours else None
+
+
 def actor_id(name: str) -> str:
     """The leading digits of a folder's name, as text; the whole name if it has none."""
     digits = _LEADING_DIGITS.match(name)

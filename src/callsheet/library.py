@@ -213,25 +213,32 @@ class Library:
         """What a past run did, as its journal tells it. `UnknownRun` if there was no such run, `PlanError` if it makes no sense."""
         return self.journal.read(run_id)
 
-    def manifest(self, actor: str) -> Manifest:
+    def actor(self, wanted: str) -> Actor:
+        """The actor that answers to a number or a folder's name. `UnknownActor`, `Collision`.
+
+        What takes one actor takes it also as this gives it, or as a survey has it: then it is not looked for again.
+        """
+        return self._actor(wanted)
+
+    def manifest(self, actor: str | Actor) -> Manifest:
         """One actor's manifest, empty if it has none yet."""
         return self._claimed(self._actor(actor))
 
-    def glance(self, actor: str) -> Glance:
+    def glance(self, actor: str | Actor) -> Glance:
         """One actor as it is recorded and as it lies on disk now: no network, no hashing, nothing written.
 
         `UnknownActor`, `Collision`; `ManifestError` or `LocalError` if its manifest cannot be used.
         """
         return glance(self.root, self.where, self._store, self._actor(actor))
 
-    def base_image(self, actor: str) -> str | None:
+    def base_image(self, actor: str | Actor) -> str | None:
         """The path of an actor's base image, else of its poster frame, relative to the root; None if it has neither.
 
         A symlink that leaves the actor's folder is not followed.
         """
         return base_image(self.root, self.where, self._actor(actor))
 
-    def fetch(self, actor: str, filename: str) -> Reading:
+    def fetch(self, actor: str | Actor, filename: str) -> Reading:
         """Begin to read an image's object in S3, if it is still the one that is recorded. Whoever reads closes its `blocks`.
 
         `UnknownImage`; `NoSuchObject` if it is not in S3, by the record or by now; `ObjectChanged`; `ForeignBucket` if it is in one
@@ -240,7 +247,7 @@ class Library:
         found = self._actor(actor)
         return fetch(self.remote, self.where, found, self._claimed(found), filename)
 
-    def presigned(self, actor: str, filename: str, expires_s: int = 900) -> str | None:
+    def presigned(self, actor: str | Actor, filename: str, expires_s: int = 900) -> str | None:
         """A URL by which anybody may get an image's object from S3 until it expires, at most 900 seconds from now: a secret until then.
 
         None for a store without such URLs. Raises what `fetch` does, but asks nobody, so the object need not be there; `ValueError`
@@ -316,7 +323,9 @@ class Library:
         survey.claim(manifest, actor)
         return manifest or Manifest(None)
 
-    def _actor(self, wanted: str) -> Actor:
+    def _actor(self, wanted: str | Actor) -> Actor:
+        if isinstance(wanted, Actor):
+            return wanted
         found = self.survey().matching((wanted,))
         if not found.actors:
             told = found.problems[0]

@@ -73,14 +73,15 @@ class Scan:
         return any(name.startswith(TEMPORARY) for name in self.others)
 
 
-def actor_folders(path: str) -> tuple[tuple[str, ...], bool]:
-    """The names of the folders in `path`, sorted, hidden ones left out, and whether symlinks are among the names: whether one of those
-    is a folder can change without a trace in `path`. `TreeError` if it cannot be read."""
+def actor_folders(path: str) -> tuple[tuple[str, ...], dict[str, bool]]:
+    """The names of the folders in `path`, sorted, hidden ones left out; and, of the symlinks in it, by path, whether each leads to a
+    folder: that can change without a trace in `path`. `TreeError` if it cannot be read."""
     try:
         with os.scandir(path) as entries:
             shown = [entry for entry in entries if not entry.name.startswith(".")]
-            names = tuple(sorted(entry.name for entry in shown if _is_folder(entry)))
-            return names, any(entry.is_symlink() for entry in shown)
+            links = {entry.path: leads_to_folder(entry.path) for entry in shown if entry.is_symlink()}
+            names = [entry.name for entry in shown if links.get(entry.path) or _is_folder(entry)]
+            return tuple(sorted(names)), links
     except FileNotFoundError as error:
         hint = "Run from the project's root, or name it: callsheet --root DIR; is the disk mounted?"
         raise TreeError(f"The actors folder {path} is not there", hint=hint) from error
@@ -232,9 +233,17 @@ def _no_file(path: str) -> LocalError:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder itself, or cannot be looked at."""
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return True
+
+
+def leads_to_folder(link: str) -> bool:
     """Also one that cannot be looked into: a link to a disk that is not mounted is no deleted actor."""
     try:
-        return entry.is_dir() or (entry.is_symlink() and not os.path.exists(entry.path))
+        return stat.S_ISDIR(os.stat(link).st_mode)
     except OSError:
         return True
 

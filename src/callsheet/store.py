@@ -15,7 +15,7 @@ from typing import Any
 
 from callsheet import codec, files, local
 from callsheet.errors import LocalError, ManifestError, TreeError
-from callsheet.layout import MANIFEST_SUFFIX, Layout
+from callsheet.layout import Layout, manifest_stem
 from callsheet.model import Actor, Manifest
 
 _LOCK_TIMEOUT_S = 60.0
@@ -33,6 +33,7 @@ class Store:
         self._root = root
         self._where = where
         self._decoded = lru_cache(_DECODED)(codec.decode)
+        self._stems = lru_cache(1)(_stems)
 
     def path(self, stem: str) -> str:
         return os.path.join(self._root, self._where.manifest(stem))
@@ -54,8 +55,7 @@ class Store:
             hint = "Make it a readable folder, then run again."
             message = f"The manifests folder {self.folder} cannot be read: {error.strerror}"
             raise TreeError(message, hint=hint) from error
-        ours = [name for name in names if name.endswith(MANIFEST_SUFFIX) and name[0] not in "._"]
-        return frozenset([name.removesuffix(MANIFEST_SUFFIX) for name in ours])
+        return self._stems(tuple(names))
 
     def load(self, stem: str) -> Manifest | None:
         """The manifest, None if there is none. `ManifestError` or `LocalError` if there is one that cannot be used."""
@@ -118,3 +118,7 @@ class Store:
     def sweep(self, now: datetime) -> None:
         """Remove what killed writers left behind."""
         files.sweep_temporaries(self.folder, now)
+
+
+def _stems(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset([stem for name in names if (stem := manifest_stem(name)) is not None])

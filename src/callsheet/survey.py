@@ -26,6 +26,9 @@ _T = TypeVar("_T")
 _RACY_NS = 2_000_000_000
 """What was looked at so soon after it changed may change again without its times showing it: clocks of file systems are coarse."""
 
+Still = Callable[[], bool]
+"""Whether all is as it was."""
+
 _Named = tuple[str | None, Problem | None]
 """The folder that a manifest names, if it names one, or why it cannot be read."""
 
@@ -94,26 +97,35 @@ class Survey:
         raise UnknownActor(f"There is no actor {layout.printable(wanted)[:100]!r}", hint=hint)
 
 
+def _always() -> bool:
+    return True
+
+
+def _never() -> bool:
+    return False
+
+
 class _Remembered(Generic[_T]):
     """What was read of a file or folder: read again only if that may have changed since."""
 
-    def __init__(self, path: str, read: Callable[[], tuple[_T, bool]]) -> None:
-        """`read` also says whether what it read can change only if the stamp of `path` does."""
+    def __init__(self, path: str, read: Callable[[], tuple[_T, Still]]) -> None:
+        """`read` also gives what tells later whether all is as it was that the stamp of `path` does not show."""
         self._path = path
         self._read = read
         self._stamp: local.Stamp | None = None
+        self._still: Still = _never
         self._value: _T | None = None
 
     def get(self) -> _T:
         """What is there now."""
         looked_ns, stamp = time.time_ns(), local.stamp(self._path)
-        if self._value is not None and stamp is not None and stamp == self._stamp:
+        if self._value is not None and stamp is not None and stamp == self._stamp and self._still():
             return self._value
         self._stamp = None
-        value, told_by_stamp = self._read()
+        value, self._still = self._read()
         if self._value is None or value != self._value:
             self._value = value
-        if told_by_stamp and stamp is not None and max(stamp.mtime_ns, stamp.ctime_ns) < looked_ns - _RACY_NS:
+        if stamp is not None and max(stamp.mtime_ns, stamp.ctime_ns) < looked_ns - _RACY_NS:
             self._stamp = stamp
         return self._value
 
@@ -129,7 +141,7 @@ class Surveyor:
         self._lock = threading.Lock()
         folder = os.path.join(root, where.actors_dir)
         self._folders = _Remembered(folder, partial(_folders, folder))
-        self._stems = _Remembered(store.folder, lambda: (store.stems(), True))
+        self._stems = _Remembered(store.folder, lambda: (store.stems(), _always))
         self._manifests: dict[str, _Remembered[_Named]] = {}
         self._basis: object = None
         self._survey: Survey | None = None
@@ -249,17 +261,17 @@ def _without_folder(
     return actors, problems
 
 
-def _folders(path: str) -> tuple[tuple[str, ...], bool]:
+def _folders(path: str) -> tuple[tuple[str, ...], Still]:
     names, links = local.actor_folders(path)
-    return names, not links
+    return names, lambda: all(local.leads_to_folder(link) == was for link, was in links.items())
 
 
-def _names(stem: str, store: Store) -> tuple[_Named, bool]:
+def _names(stem: str, store: Store) -> tuple[_Named, Still]:
     try:
         manifest = store.load(stem)
     except CallsheetError as error:
-        return (None, Problem(stem, "", error.code, error.sentence)), False
-    return (manifest.names if manifest else None, None), True
+        return (None, Problem(stem, "", error.code, error.sentence)), _never
+    return (manifest.names if manifest else None, None), _always
 
 
 def _taken(actor: Actor, named: str) -> str:

@@ -67,8 +67,25 @@ def test_every_problem_code_is_documented() -> None:
     literal = set(re.findall(r'(?:Problem|Fault|_problem)\([^()\n]*"([a-z_]+)",', SOURCE)) | set(
         re.findall(r'"", "([a-z_]+)", message', SOURCE)
     )
-    documented = set(re.findall(r"^\| `([a-z_0-9]+)` \|", DOCS["exit-codes.md"], re.MULTILINE))
-    assert problems | literal <= documented
+    assert problems | literal <= _documented(DOCS["exit-codes.md"])
+
+
+def _documented(text: str) -> set[str]:
+    return set(re.findall(r"^\| `([a-z_0-9]+)` \|", text, re.MULTILINE))
+
+
+def test_every_error_has_a_documented_code() -> None:
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.CallsheetError)]
+    assert {kind.code for kind in kinds} <= _documented(DOCS["exit-codes.md"])
+
+
+def test_the_codes_of_the_apis_own_are_those_that_are_documented() -> None:
+    told = set(re.findall(r'(?:ApiError|error_response)\(\s*\d{3},\s*"([a-z_0-9]+)"', SOURCE))
+    told |= set(
+        re.findall(r'\b\d{3}: "([a-z_]+)"', (HOME / "src/callsheet/web/answers.py").read_text(encoding="utf-8"))
+    )
+    _, _, table = DOCS["api.md"].partition("## Codes of the API's own")
+    assert told - {errors.CallsheetError.code} == _documented(table)
 
 
 def test_every_key_of_a_manifest_is_documented() -> None:

@@ -147,6 +147,35 @@ def test_what_has_settled_is_not_read_again(tmp_path: Path, monkeypatch: pytest.
         remembering.survey()
 
 
+def test_a_linked_folder_costs_no_reading_until_its_link_leads_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actors, manifests = paths(tmp_path)
+    (actors / "0000_a").mkdir(parents=True)
+    manifests.mkdir(parents=True)
+    toggle_link_target(tmp_path, "", "")
+    make_link(tmp_path, "0001_linked", "")
+    monkeypatch.setattr(survey, "_RACY_NS", 8_000_000)
+    remembering = surveyor(tmp_path)
+    time.sleep(_SETTLED_S)
+    seen = remembering.survey()
+    read: list[str] = []
+    actor_folders = local.actor_folders
+
+    def counted(path: str) -> tuple[tuple[str, ...], dict[str, bool]]:
+        read.append(path)
+        return actor_folders(path)
+
+    monkeypatch.setattr(local, "actor_folders", counted)
+    assert remembering.survey() is seen
+    assert read == []
+    toggle_link_target(tmp_path, "", "")
+    assert [actor.name for actor in remembering.survey().actors] == ["0000_a"]
+    assert read == [str(actors)]
+    (tmp_path / "elsewhere").unlink()
+    assert remembering.survey() == seen, "a link to nothing is no deleted actor"
+
+
 def test_what_changed_a_moment_ago_is_read_again(tmp_path: Path) -> None:
     """Its times may stay as they are at the next change: clocks of file systems are coarse."""
     actors, manifests = paths(tmp_path)

@@ -6,8 +6,9 @@ import io
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,8 +20,9 @@ from api_server import Api, running
 from callsheet import open_library
 from callsheet.layout import Layout
 from callsheet.library import Library
-from callsheet.model import Location
+from callsheet.model import Actor, Location
 from callsheet.remote.contract import Reading
+from callsheet.survey import Survey
 from callsheet.web import thumbnails
 from factory import USER_BUCKET, Tree, md5_of
 from servers import ACCESS_KEY, SECRET_KEY, Server
@@ -112,6 +114,26 @@ def test_an_image_comes_from_the_side_that_has_it_or_is_asked_for(api: Api, targ
 def test_what_is_not_there_is_told(api: Api, target: str, status: int, code: str) -> None:
     answer = api.get(f"/api/actors/{ANNA}/training-data/{target}")
     assert (answer.status, answer.json()["error"]) == (status, code)
+
+
+@pytest.mark.parametrize("target", ["training-data/both.png/content", "training-data/both.png/thumbnail", "base-image"])
+def test_an_image_is_found_in_one_look_at_who_is_here(
+    anna: Tree, api: Api, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    """What has changed at a second look, such as a folder that collides since the first, would be told as a fault of the server."""
+    base = anna.root / anna.where.folder(ANNA) / "base_image" / f"{ANNA}_base.png"
+    base.parent.mkdir()
+    base.write_bytes(drawn("PNG"))
+    looks, survey = [], Library.survey
+
+    def counted(library: Library) -> Survey:
+        if not threading.current_thread().name.startswith("callsheet-"):
+            looks.append(library)
+        return survey(library)
+
+    monkeypatch.setattr(Library, "survey", counted)
+    assert api.get(f"/api/actors/{ANNA}/{target}").status == 200
+    assert len(looks) == 1
 
 
 def test_an_image_that_is_gone_from_both_sides_is_told(anna: Tree, api: Api) -> None:
@@ -455,6 +477,40 @@ def test_a_file_that_has_changed_since_the_sync_is_shown_as_it_is_now(anna: Tree
     assert api.get(url("both.png", "thumbnail")).data == before
 
 
+def test_a_rotten_file_leaves_no_picture_under_the_good_content(anna: Tree, api: Api) -> None:
+    good, path = picture(1), anna.root / anna.where.image(ANNA, "both.png")
+    rotten = drawn("BMP", size=(2, 2))
+    rotten += b"\0" * (len(good) - len(rotten))
+    anna.image(ANNA, "both.png", rotten)
+    assert path.stat().st_size == len(good)
+    image = api.json(f"/api/actors/{ANNA}/training-data")["training_images"][0]
+    assert image["changed_since_sync"] is None, "its size and time tell nothing"
+    shown = api.get(image["thumbnail_url"])
+    assert (opened(shown.data).size, shown.headers["Cache-Control"]) == ((2, 2), "no-cache")
+    assert kept(anna) == []
+    anna.image(ANNA, "both.png", good)
+    repaired = api.get(image["thumbnail_url"])
+    assert (opened(repaired.data).size, repaired.headers["Cache-Control"]) == ((16, 16), FOR_EVER)
+    assert api.json(f"/api/actors/{ANNA}/training-data")["training_images"][0]["width"] == 16
+
+
+def test_another_base_image_has_another_address(anna: Tree, api: Api) -> None:
+    def put(kind: str, content: bytes) -> str:
+        base = anna.root / anna.where.folder(ANNA) / "base_image" / f"{ANNA}_base.{kind}"
+        base.parent.mkdir(exist_ok=True)
+        base.write_bytes(content)
+        os.utime(base, (LATER_S, LATER_S))
+        told = api.json(f"/api/actors/{ANNA}/training-data")["base_image_url"]
+        assert told == api.json("/api/actors")["actors"][0]["base_image_url"]
+        assert api.get(told).headers["Cache-Control"] == FOR_EVER
+        return str(told)
+
+    contents = {"jpg": drawn("JPEG"), "png": drawn("PNG")}
+    told = [put(kind, content) for kind, content in contents.items()]  # a png goes before a jpg
+    told.append(put("png", drawn("PNG", size=(64, 64))))
+    assert len(set(told)) == 3, "all are of one modification time"
+
+
 def test_an_image_in_s3_is_fetched_once(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     tree.object(ANNA, "a.png", drawn("PNG"))
     tree.library().sync()
@@ -462,7 +518,7 @@ def test_an_image_in_s3_is_fetched_once(tree: Tree, monkeypatch: pytest.MonkeyPa
     library = tree.library()
     fetch = library.fetch
 
-    def counted(actor: str, filename: str) -> Reading:
+    def counted(actor: str | Actor, filename: str) -> Reading:
         fetched.append(filename)
         return fetch(actor, filename)
 
@@ -471,6 +527,43 @@ def test_an_image_in_s3_is_fetched_once(tree: Tree, monkeypatch: pytest.MonkeyPa
         for width in (256, 256, 128, 128):
             assert api.get(url("a.png", "thumbnail") + f"?width={width}").status == 200
     assert fetched == ["a.png", "a.png"]  # once for each width
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before it answers", "while it sends"])
+def test_a_slow_store_holds_up_nobody_who_does_not_ask_it(
+    anna: Tree, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    go, waiting, library = threading.Event(), [], anna.library()
+    fetch = library.fetch
+
+    def wait() -> None:
+        waiting.append(begun)
+        assert go.wait(20)
+
+    def stalled(reading: Reading) -> Generator[bytes | bytearray]:
+        wait()
+        yield from reading.blocks
+
+    def slowly(actor: str | Actor, filename: str) -> Reading:
+        if not begun:
+            wait()
+        reading = fetch(actor, filename)
+        return replace(reading, blocks=stalled(reading)) if begun else reading
+
+    monkeypatch.setattr(library, "fetch", slowly)
+    with (
+        running(library) as api,
+        urllib3.PoolManager(maxsize=60, timeout=20) as http,
+        ThreadPoolExecutor(60) as callers,
+    ):
+        asked = [callers.submit(http.request, "GET", f"{api.base}{url('theirs.png')}") for _ in range(60)]
+        assert _soon(lambda: len(waiting) >= 16)
+        answer = http.request("GET", f"{api.base}/api/actors/{ANNA}/training-data", timeout=5, retries=False)
+        held = len(waiting)
+        go.set()
+        assert answer.status == 200
+        assert {answer.result().data for answer in asked} == {picture(3)}
+    assert held == 16
 
 
 def test_an_object_that_has_changed_since_the_sync_is_told(tree: Tree) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from callsheet.library import Library
 from callsheet.model import Counts
+from callsheet.survey import Survey
 from callsheet.web.index import FILTERS, SORTS, Index
 from callsheet.web.views import Row
 from factory import Tree
@@ -168,6 +169,66 @@ def test_a_tree_that_cannot_be_read_is_told_and_no_actor_is_taken_for_gone(actor
         assert told.gone == []
 
 
+def test_an_actor_whose_folder_is_a_link_is_one_like_others(actors: Tree) -> None:
+    away = actors.root / "other disk"
+    (away / "training_data").mkdir(parents=True)
+    (away / "training_data/a.png").write_bytes(b"a")
+    link = actors.root / actors.where.folder("0011_eve")
+    library = actors.library()
+    with indexed(library) as (index, told):
+        link.symlink_to(away)
+        _until(lambda: index.row("0011_eve") is not None)
+        library.sync(["0011"], offline=True)
+        index.refresh()
+        row = index.row("0011_eve")
+        assert row is not None
+        assert row.counts == Counts(local_only=1)
+        away.rename(actors.root / "unplugged")
+        index.refresh(fully=True)
+        assert index.row("0011_eve") == row, "a disk that is not mounted is no deleted actor"
+        link.unlink()
+        actors.manifest_path("0011").unlink()
+        _until(lambda: told.gone == ["0011_eve"])
+        assert list(index.page().rows) == _anew(actors)
+
+
+def test_the_heart_beats_on_after_a_look_that_failed(actors: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callsheet.web.index._AGAIN_S", 0.05)
+    library, told, survey = actors.library(), [], Library.survey
+
+    def failing(_: Library) -> Survey:
+        told.append("failed")
+        raise ZeroDivisionError
+
+    with indexed(library) as (index, _):
+        monkeypatch.setattr(Library, "survey", failing)
+        actors.folder("0011_eve")
+        _until(lambda: bool(told))
+        monkeypatch.setattr(Library, "survey", survey)
+        _until(lambda: index.row("0011_eve") is not None)
+
+
+def link_to_nothing(tree: Tree, stem: str) -> None:
+    """In the place of a manifest; Emacs locks a file with one, under a hidden name."""
+    path = tree.manifest_path(stem)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to("somebody@somewhere.1234")
+
+
+def test_a_manifest_that_is_a_link_to_nothing_hides_no_other(actors: Tree) -> None:
+    with indexed(actors.library()) as (index, _):
+        for stem in (".#0000", "0001"):
+            link_to_nothing(actors, stem)
+        for good in (True, False) * 2:
+            for actor, name in ((ACTORS[0], "a.png"), (ACTORS[2], "a.png")):
+                actors.library().mark(actor, name, good=good)
+                index.refresh()
+                row = index.row(actor)
+                assert row is not None
+                assert bool(row.good) == good
+
+
 def test_after_any_changes_it_is_what_a_new_one_would_be(tmp_path: Path) -> None:
     rng = random.Random(7)
     tree = Tree(tmp_path / "project")
@@ -175,7 +236,7 @@ def test_after_any_changes_it_is_what_a_new_one_would_be(tmp_path: Path) -> None
     with indexed(library) as (index, _):
         for _ in range(60):
             name = f"{rng.randrange(8):04}_{rng.choice('ab')}"
-            match rng.randrange(4):
+            match rng.randrange(5):
                 case 0:
                     tree.image(name, f"{rng.randrange(3)}.png")
                 case 1:
@@ -185,6 +246,8 @@ def test_after_any_changes_it_is_what_a_new_one_would_be(tmp_path: Path) -> None
                     tree.write_manifest(name[:4], {"character_name": name, "training_data": rows})
                 case 3:
                     tree.manifest_path(name[:4]).unlink(missing_ok=True)
+                case 4:
+                    link_to_nothing(tree, rng.choice((name[:4], f".#{name[:4]}")))
             index.refresh()
             assert list(index.page(per_page=500).rows) == _anew(tree)
 

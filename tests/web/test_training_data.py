@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from api_server import Api, running
 from callsheet.layout import s3_url
+from callsheet.library import Library
+from callsheet.report import Curated
+from callsheet.status import Glance
+from callsheet.web import documents, views
+from callsheet.web.index import Index, Page
 from factory import SETTLED_S, Tree, md5_of, seed_tree
 
 ACTOR = "0000_european_16_male"
@@ -154,6 +160,29 @@ def test_what_has_not_changed_is_not_sent_again(api: Api, seed: Tree) -> None:
     assert api.get(DATA, if_none_match=tag).status == 200
 
 
+def test_the_documents_that_are_kept_are_those_that_were_asked_for_last(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("0000_a", "0001_b", "0002_c")
+    for name in names:
+        tree.image(name, "a.png")
+    tree.library().sync(offline=True)
+    made: list[str] = []
+    training_data = views.training_data
+
+    def counted(glance: Glance, *told: Any) -> dict[str, Any]:
+        made.append(glance.actor.name)
+        return training_data(glance, *told)
+
+    monkeypatch.setattr(views, "training_data", counted)
+    with running(tree.library(), watch=False) as api:
+        size = len(api.get(f"/api/actors/{names[0]}/training-data").data)
+        monkeypatch.setattr(documents, "_KEPT_BYTES", 2.5 * size)
+        for name in (names[1], names[0], names[2], names[0], names[1]):
+            api.json(f"/api/actors/{name}/training-data")
+    assert made == [*names, names[1]]
+
+
 @pytest.mark.parametrize("coding", ["gzip", "zstd", "br"])
 def test_answers_are_compressed_where_that_is_asked_for(api: Api, coding: str) -> None:
     answer = api.http.request("GET", api.base + DATA, headers={"Accept-Encoding": coding}, decode_content=False)
@@ -168,7 +197,11 @@ def test_one_image_comes_with_its_entry(api: Api, seed: Tree) -> None:
     told = answer.json()
     assert told["raw"] == seed.read_manifest("0000")["training_data"][0]
     assert answer.headers["ETag"] == told["etag"] == api.json(DATA)["training_images"][0]["etag"]
-    assert api.get(f"{DATA}/{ACTOR}_0.jpg", if_none_match=told["etag"]).status == 304
+    assert answer.headers["Cache-Control"] == "no-store"
+    (seed.folder(ACTOR) / f"{ACTOR}_0.jpg").unlink()
+    again = api.get(f"{DATA}/{ACTOR}_0.jpg", if_none_match=told["etag"])  # the entry is the same, the disk is not
+    assert (again.status, again.headers["ETag"]) == (200, told["etag"])
+    assert (again.json()["local_exists"], again.json()["changed_since_sync"]) == (False, "gone")
 
 
 def test_marks_and_prompts_are_set_and_can_be_taken_back(api: Api, seed: Tree) -> None:
@@ -200,6 +233,21 @@ def test_a_mark_on_what_somebody_else_has_changed_is_refused(api: Api, seed: Tre
     assert done.headers["ETag"] == done.json()["etag"] != image["etag"]
 
 
+def test_an_image_that_is_gone_as_soon_as_it_is_marked_is_told(
+    api: Api, seed: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curate = Library.curate
+
+    def then_gone(library: Library, *args: Any, **wanted: Any) -> Curated:
+        done = curate(library, *args, **wanted)
+        seed.write_manifest("0000", {"character_name": ACTOR, "training_data": []})
+        return done
+
+    monkeypatch.setattr(Library, "curate", then_gone)
+    answer = api.send("PATCH", f"{DATA}/{ACTOR}_3.jpg", body={"good": True})
+    assert (answer.status, answer.json()["error"]) == (404, "unknown_image")
+
+
 def test_many_images_are_marked_in_one_run_or_none(api: Api, seed: Tree) -> None:
     changes = {f"{ACTOR}_1.jpg": {"good": True}, f"{ACTOR}_2.jpg": {"good": False, "prompt": "x"}}
     told = api.send("PATCH", DATA, body={"images": changes}).json()
@@ -213,12 +261,17 @@ def test_many_images_are_marked_in_one_run_or_none(api: Api, seed: Tree) -> None
     assert seed.manifest_path("0000").read_bytes() == before
 
 
-@pytest.mark.parametrize("body", [{"good": "yes"}, {"god": True}, [], {"prompt": 7}, b"{"])
+@pytest.mark.parametrize(
+    "body",
+    [{"good": "yes"}, {"god": True}, [], {"prompt": 7}, b"{", b"[" * 100_000, b'{"good": ' + b"1" * 5000 + b"}"],
+    ids=["a word", "a wrong key", "a list", "a number", "half a body", "very deep", "very large a number"],
+)
 def test_a_body_that_makes_no_sense_is_named_and_nothing_written(api: Api, seed: Tree, body: object) -> None:
     before = seed.manifest_path("0000").read_bytes()
     sent = {"headers": {"Content-Type": "application/json"}} if isinstance(body, bytes) else {}
     answer = api.send("PATCH", f"{DATA}/{ACTOR}_0.jpg", body=body, **sent)
     assert (answer.status, answer.json()["error"]) == (422, "validation")
+    assert answer.json()["hint"]
     assert seed.manifest_path("0000").read_bytes() == before
 
 
@@ -240,6 +293,47 @@ def test_the_list_of_actors_tells_what_the_manifests_say(api: Api) -> None:
     }
     assert told["totals"]["synced"] == 12
     assert api.json("/api/actors?status=s3_only")["actors"] == []
+
+
+def test_an_actor_whose_folder_is_a_link_is_told_like_others(api: Api, seed: Tree) -> None:
+    folder, away = seed.root / seed.where.folder(ACTOR), seed.root / "other disk"
+    before = api.json(DATA)
+    folder.rename(away)
+    folder.symlink_to(away)
+    assert api.json(DATA) == before
+    assert api.json("/api/actors")["actors"][0]["base_image_url"] == before["base_image_url"] is not None
+    assert api.get(before["training_images"][0]["local_path"]).data == f"{ACTOR}_0.jpg".encode()
+    assert api.get(before["base_image_path"]).data == b"base"
+    away.rename(seed.root / "unplugged")
+    told = api.json(DATA)
+    assert [problem["code"] for problem in told["problems"]] == ["unreadable"]
+    assert (told["total_count"], told["base_image_url"]) == (17, None)
+
+
+def test_the_list_is_told_with_the_actors_folder_away(api: Api, seed: Tree) -> None:
+    before = api.json("/api/actors")["actors"]
+    folder = seed.root / seed.where.actors_dir
+    folder.rename(seed.root / "aside")
+    told = api.json("/api/actors")
+    assert [problem["code"] for problem in told["problems"]] == ["tree"]
+    assert told["actors"] == [{**row, "base_image_url": None} for row in before]
+
+
+def test_an_actor_that_vanishes_while_the_list_is_made_spoils_no_other(
+    api: Api, seed: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed.folder("0001_bo")
+    assert api.json("/api/actors")["total"] == 2
+    page = Index.page
+
+    def gone_meanwhile(index: Index, **wanted: Any) -> Page:
+        found = page(index, **wanted)
+        shutil.rmtree(seed.root / seed.where.folder("0001_bo"))
+        return found
+
+    monkeypatch.setattr(Index, "page", gone_meanwhile)
+    rows = api.json("/api/actors")["actors"]
+    assert [(row["actor_name"], row["base_image_url"] is None) for row in rows] == [(ACTOR, False), ("0001_bo", True)]
 
 
 def test_a_manifest_that_cannot_be_used_is_a_409_that_names_file_and_place(api: Api, seed: Tree) -> None:
@@ -264,18 +358,3 @@ def test_the_address_is_that_of_the_bucket_not_of_the_store_that_was_used(tmp_pa
     tree.library().sync(offline=True)
     with running(tree.library(), watch=False) as api:
         assert api.json(DATA)["training_images"][0]["s3_url"] == url
-
-
-def test_events_tell_of_a_mark_by_somebody_else(api: Api, seed: Tree) -> None:
-    answer = api.http.request("GET", f"{api.base}/api/events", preload_content=False, retries=False)
-    seed.library().mark(ACTOR, f"{ACTOR}_4.jpg", good=True)
-    text = ""
-    for chunk in answer.stream(1, decode_content=False):
-        text += chunk.decode()
-        if text.count("\n\n") >= 2:
-            break
-    answer.close()
-    kinds = re.findall(r"^event: (\w+)$", text, re.MULTILINE)
-    assert kinds[:2] == ["hello", "actor"]
-    row = json.loads(re.findall(r"^data: (.*)$", text, re.MULTILINE)[1])
-    assert (row["actor_name"], row["good_count"]) == (ACTOR, 2)

@@ -19,6 +19,7 @@ import pytest
 
 from api_server import Api, running
 from asking import ask, done, ended, listening, wait_until
+from callsheet.web.service import Messenger
 from command import environment, run
 from factory import Tree
 from gate import Gate
@@ -207,6 +208,24 @@ def test_a_tree_that_cannot_be_watched_is_served_and_says_so(tree: Tree, monkeyp
         wait_until(lambda: api.json("/healthz")["watching"])
         tree.image(ANNA, "new.png", picture(50))
         wait_until(lambda: statuses(api).get("new.png") == "local_only")
+
+
+def test_watching_goes_on_if_telling_fails(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callsheet.web.watch._AGAIN_S", 0.2)
+    touched: list[object] = []
+
+    def fail(_: Messenger, names: object) -> None:
+        touched.append(names)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Messenger, "touched", fail)
+    with running(tree.library()) as api:
+        wait_until(lambda: api.service.watching)
+        for name in ("new.png", "newer.png"):
+            tree.image(ANNA, name, picture(50))
+            wait_until(lambda: statuses(api).get(name) == "local_only")  # noqa: B023  used at once
+        assert api.json("/healthz")["watching"]
+    assert len(touched) == 2
 
 
 def test_a_server_that_polls_looks_at_s3_by_itself(tree: Tree, gate: Gate) -> None:

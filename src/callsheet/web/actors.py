@@ -15,7 +15,7 @@ from callsheet.layout import printable
 from callsheet.model import Actor, Entry, Manifest
 from callsheet.status import Glance
 from callsheet.web import schema, views
-from callsheet.web.answers import ApiError, errors, has_tag, json_response, tagged, unchanged
+from callsheet.web.answers import ApiError, errors, has_tag, json_response, tagged
 from callsheet.web.service import Service
 from callsheet.web.views import Sights
 
@@ -77,13 +77,12 @@ def curate_images(service: TheService, actor: str, body: schema.Curations) -> Re
 
 
 @router.get("/api/actors/{actor}/training-data/{filename}", response_model=schema.OneImage, responses=errors(404, 409))
-def one_image(request: Request, service: TheService, actor: str, filename: str) -> Response:
-    """One image, with its entry as the manifest has it."""
+def one_image(service: TheService, actor: str, filename: str) -> Response:
+    """One image, with its entry as the manifest has it. Its ETag is that entry's, for `If-Match`; the answer also tells of the disk."""
     glance = service.library.glance(actor)
     index, entry = find_image(glance.actor, glance.manifest, filename)
     document = {**_image(service, glance, index, entry), "raw": dict(entry.source)}
-    tag = document["etag"]
-    return unchanged(request, tag) or json_response(document, headers={"ETag": tag, "Cache-Control": "no-cache"})
+    return json_response(document, headers={"ETag": document["etag"], "Cache-Control": "no-store"})
 
 
 @router.patch(
@@ -116,13 +115,12 @@ def _agreed(_: Entry) -> None:
 def _curated(
     service: Service, actor: str, changes: Mapping[str, Curation], check: Callable[[Entry], None] = _agreed
 ) -> tuple[str, list[dict[str, Any]]]:
-    """The run's id, and the images as they are then."""
+    """The run's id, and the images as they are then. `UnknownImage` if one is gone already."""
     library = service.library
     done = library.curate(actor, changes, check=check)
     service.index.refresh()
     glance = library.glance(actor)
-    names = {entry.filename for entry in done.entries}
-    places = [(index, entry) for index, entry in enumerate(glance.manifest.entries) if entry.filename in names]
+    places = [find_image(glance.actor, glance.manifest, entry.filename) for entry in done.entries]
     return done.run_id, [_image(service, glance, index, entry) for index, entry in places]
 
 

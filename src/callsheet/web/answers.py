@@ -16,6 +16,7 @@ from callsheet.layout import printable
 from callsheet.web.schema import ErrorBody
 
 JSON = "application/json"
+_DESCRIBED = "/openapi.json describes what can be asked, and how."
 
 
 class ApiError(CallsheetError):
@@ -76,12 +77,14 @@ def install(app: FastAPI) -> None:
     def _(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        return error_response(422, "validation", f"{place}: {first['msg']}", "/openapi.json describes the request.")
+        return error_response(422, "validation", f"{place}: {first['msg']}", _DESCRIBED)
 
     @app.exception_handler(HTTPException)
     def _(_: Request, error: HTTPException) -> Response:
-        codes = {404: "not_found", 405: "method_not_allowed"}
-        response = error_response(error.status_code, codes.get(error.status_code, "http"), str(error.detail))
+        if error.status_code == HTTPStatus.BAD_REQUEST:  # a body that nests or counts beyond what can be read
+            return error_response(422, "validation", str(error.detail), _DESCRIBED)
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, CallsheetError.code)
+        response = error_response(error.status_code, code, str(error.detail), _DESCRIBED)
         response.headers.update(error.headers or {})
         return response
 

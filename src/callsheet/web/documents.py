@@ -32,6 +32,8 @@ class Documents:
         basis = glance.actor, glance.stamp, glance.scan, base, sizes
         with self._lock:
             kept = self._kept.get(glance.actor.name)
+            if kept is not None:
+                self._kept.move_to_end(glance.actor.name)
         if kept is not None and kept[0] == basis and glance.stamp is not None:
             return kept[1]
         document = orjson.dumps(views.training_data(glance, self._where, base, sizes))

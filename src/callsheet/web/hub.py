@@ -15,15 +15,17 @@ _KEPT = 2000
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`id` is empty for what is said to one listener only."""
+    """`id` is what a listener goes on from that heard this last; empty if that is what it named itself."""
 
     kind: str
     data: Mapping[str, Any]
     id: str = ""
 
 
-RESET = Event("reset", {})
-"""Tells a listener that events were lost: it must load everything anew."""
+HELLO = "hello"
+"""The kind of the event that each listener hears first, and alone."""
+RESET = "reset"
+"""The kind of the event that tells a listener that others were lost: it must load everything anew."""
 
 
 class Hub:
@@ -47,7 +49,7 @@ class Hub:
     def publish(self, kind: str, data: Mapping[str, Any]) -> None:
         with self._lock:
             self._count += 1
-            self._kept.append(Event(kind, data, f"{self._boot}-{self._count}"))
+            self._kept.append(Event(kind, data, self._id(self._count)))
         self._wake()
 
     def close(self) -> None:
@@ -57,12 +59,13 @@ class Hub:
         self._wake()
 
     async def follow(self, last_id: str = "") -> AsyncIterator[Event]:
-        """The events after the one with that id, or from now on if it is empty; then those to come, until the hub is closed."""
+        """`HELLO`, then the events after the one with that id, or from now on if it is empty; then those to come, until the hub is closed."""
         woken = asyncio.Event()
         with self._lock:
             self._listeners[woken] = asyncio.get_running_loop()
             seen = self._position(last_id) if last_id else self._count
         try:
+            yield Event(HELLO, {}, self._id(seen) if seen >= 0 else "")
             while not self._closed:
                 woken.clear()
                 with self._lock:
@@ -70,7 +73,7 @@ class Hub:
                     waiting = [] if lost else list(self._kept)[len(self._kept) - (self._count - seen) :]
                     seen = self._count
                 if lost:
-                    yield RESET
+                    yield Event(RESET, {}, self._id(seen))
                 for event in waiting:
                     yield event
                 if not waiting and not lost:
@@ -78,6 +81,9 @@ class Hub:
         finally:
             with self._lock:
                 self._listeners.pop(woken, None)
+
+    def _id(self, position: int) -> str:
+        return f"{self._boot}-{position}"
 
     def _position(self, last_id: str) -> int:
         """How many events had come with that one; -1, which is before all that are kept, if it is not one of ours."""

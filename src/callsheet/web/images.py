@@ -10,11 +10,11 @@ import asyncio
 import hashlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, BinaryIO, Literal
 from urllib.parse import quote
 
-import anyio
+from anyio import CancelScope, CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, RedirectResponse, StreamingResponse
@@ -51,10 +51,10 @@ _MAX_FETCHED_BYTES = 256 << 20
     responses={
         200: {"content": {"image/*": {}}},
         307: {"description": "It is only in S3."},
-        **errors(404, 409, 415, 502),
+        **errors(403, 404, 409, 415, 502),
     },
 )
-def content(
+async def content(
     request: Request,
     service: TheService,
     actor: str,
@@ -64,20 +64,17 @@ def content(
     v: Version = "",
 ) -> Response:
     """The image: the file on this disk, else the object in S3 by a redirect, or, if not `direct`, through this server."""
-    owner, entry = _find(service, actor, filename)
-    if side != "s3":
-        file = _open(service, owner.name, service.library.where.image(owner.name, filename))
-        if file is not None:
-            md5 = _md5(entry, os.fstat(file.fileno()))
-            return _file(request, file, filename, md5 or "", forever=md5 is not None and md5 == v)
-    return _from_s3(request, service, owner, _in_s3(entry, side), direct=direct, v=v)
+    found = await run_in_threadpool(_at_hand, request, service, actor, filename, side, direct, v)
+    if isinstance(found, Response):
+        return found
+    return await to_thread.run_sync(_from_s3, request, service, *found, v, limiter=service.far)
 
 
 @router.head("/api/actors/{actor}/training-data/{filename}/thumbnail", include_in_schema=False)
 @router.get(
     "/api/actors/{actor}/training-data/{filename}/thumbnail",
     response_class=Response,
-    responses={200: {"content": {"image/webp": {}}}, **errors(404, 409, 415, 502)},
+    responses={200: {"content": {"image/webp": {}}}, **errors(403, 404, 409, 415, 502)},
 )
 async def thumbnail(
     request: Request,
@@ -126,9 +123,8 @@ def image_file(request: Request, service: TheService, actor_name: str, folder: s
 
 def _find(service: Service, actor: str, filename: str) -> tuple[Actor, Entry]:
     """The image's entry. A manifest may name anything: 415 for what is no image's name."""
-    manifest = service.library.manifest(actor)
-    owner = _owner(service, actor)
-    _, entry = find_image(owner, manifest, filename)
+    owner = service.library.actor(actor)
+    _, entry = find_image(owner, service.library.manifest(owner), filename)
     if layout.name_fault(filename) or not layout.is_image(filename):
         shown = ", ".join(layout.IMAGE_SUFFIXES)
         raise ApiError(
@@ -137,9 +133,21 @@ def _find(service: Service, actor: str, filename: str) -> tuple[Actor, Entry]:
     return owner, entry
 
 
-def _owner(service: Service, actor: str) -> Actor:
-    """Of an actor that the library has just answered for."""
-    return service.library.survey().matching((actor,)).actors[0]
+def _at_hand(
+    request: Request, service: Service, actor: str, filename: str, side: str | None, direct: bool, v: str
+) -> Response | tuple[Actor, Entry]:
+    """The image from this disk, or the way to it; else whose object is to be read."""
+    owner, entry = _find(service, actor, filename)
+    if side != "s3":
+        file = _open(service, owner.name, service.library.where.image(owner.name, filename))
+        if file is not None:
+            md5 = _md5(entry, os.fstat(file.fileno()))
+            return _file(request, file, filename, md5 or "", forever=md5 is not None and md5 == v)
+    entry = _in_s3(entry, side)
+    url = service.library.presigned(owner, entry.filename, expires_s=_URL_LASTS_S) if direct else None
+    if url is not None:
+        return RedirectResponse(url, 307, {"Cache-Control": f"private, max-age={_URL_KEPT_S}"})
+    return owner, entry
 
 
 def _in_s3(entry: Entry, side: str | None) -> Entry:
@@ -180,13 +188,13 @@ def _picture(service: Service, actor: str, filename: str, side: str | None) -> P
 
 def _base_picture(service: Service, actor: str) -> Picture:
     library = service.library
-    path = library.base_image(actor)
+    owner = library.actor(actor)
+    path = library.base_image(owner)
     if path is not None:
-        name = _owner(service, actor).name
-        file = _open(service, name, path)
+        file = _open(service, owner.name, path)
         if file is not None:
             with file:
-                return _local_picture(service, name, path, os.fstat(file.fileno()), None)
+                return _local_picture(service, owner.name, path, os.fstat(file.fileno()), None)
     raise ApiError(
         404, "no_base_image", "This actor has no base image", hint="It is looked for in base_image and poster_frame."
     )
@@ -197,7 +205,7 @@ def _local_picture(
 ) -> Picture:
     """The file at `path` while its size and time are those of `status`."""
     md5 = _md5(entry, status) if entry else None
-    version = md5 or f"{status.st_mtime_ns:x}"
+    key = md5 or key_of(path, status.st_size, status.st_mtime_ns)
 
     def opened() -> tuple[BinaryIO, bool]:
         file = _open(service, actor_name, path)
@@ -206,8 +214,7 @@ def _local_picture(
         now = os.fstat(file.fileno())
         return file, (now.st_size, now.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
 
-    key = md5 or key_of(path, status.st_size, status.st_mtime_ns)
-    return Picture(key, opened, frozenset({version}), md5)
+    return Picture(key, opened, frozenset({key}), md5)
 
 
 def _far_picture(service: Service, owner: Actor, entry: Entry) -> Picture:
@@ -215,7 +222,7 @@ def _far_picture(service: Service, owner: Actor, entry: Entry) -> Picture:
     seen = entry.s3
 
     def opened() -> tuple[BinaryIO, bool]:
-        reading = service.library.fetch(owner.name, entry.filename)
+        reading = service.library.fetch(owner, entry.filename)
         described = reading.described
         try:
             if described.size_bytes > _MAX_FETCHED_BYTES:
@@ -233,29 +240,27 @@ def _far_picture(service: Service, owner: Actor, entry: Entry) -> Picture:
 
 async def _thumbnail(request: Request, service: Service, picture: Picture, width: int, v: str) -> Response:
     thumbnails = service.thumbnails
-    data = await run_in_threadpool(thumbnails.kept, picture, width)
-    if data is None:
+    kept, proven = await run_in_threadpool(thumbnails.kept, picture, width), True
+    if kept is None:
         # Shielded: others may wait for it, too.
-        data = await asyncio.shield(asyncio.wrap_future(thumbnails.made(picture, width)))
-    cache = _FOR_EVER if v in picture.versions else _ASK_AGAIN
+        data, proven = await asyncio.shield(asyncio.wrap_future(thumbnails.made(picture, width)))
+    else:
+        data = kept
+    cache = _FOR_EVER if proven and v in picture.versions else _ASK_AGAIN
     tag = f'"{hashlib.blake2b(data, digest_size=12).hexdigest()}"'
     headers = {**_HARMLESS, "ETag": tag, "Cache-Control": cache}
     return unchanged(request, tag, cache) or Response(data, 200, headers, "image/webp")
 
 
-def _from_s3(request: Request, service: Service, owner: Actor, entry: Entry, *, direct: bool, v: str) -> Response:
-    library = service.library
-    url = library.presigned(owner.name, entry.filename, expires_s=_URL_LASTS_S) if direct else None
-    if url is not None:
-        return RedirectResponse(url, 307, {"Cache-Control": f"private, max-age={_URL_KEPT_S}"})
-    reading = library.fetch(owner.name, entry.filename)
+def _from_s3(request: Request, service: Service, owner: Actor, entry: Entry, v: str) -> Response:
+    reading = service.library.fetch(owner, entry.filename)
     described = reading.described
     cache = _FOR_EVER if v and v in (described.etag, described.md5) else _ASK_AGAIN
     tag = f'"{described.etag}"'
     if response := unchanged(request, tag, cache):
         reading.blocks.close()
         return response
-    return _Streamed(reading, {**_described(entry.filename), "ETag": tag, "Cache-Control": cache})
+    return _Streamed(reading, {**_described(entry.filename), "ETag": tag, "Cache-Control": cache}, service.far)
 
 
 def _file(request: Request, file: BinaryIO, filename: str, version: str, *, forever: bool) -> Response:
@@ -295,10 +300,9 @@ class _Opened(FileResponse):
 class _Streamed(StreamingResponse):
     """An object, through this server; its connection is freed at the end, however that comes."""
 
-    def __init__(self, reading: Reading, headers: Mapping[str, str]) -> None:
-        super().__init__(
-            map(bytes, reading.blocks), headers={**headers, "Content-Length": str(reading.described.size_bytes)}
-        )
+    def __init__(self, reading: Reading, headers: Mapping[str, str], limiter: CapacityLimiter) -> None:
+        size = {"Content-Length": str(reading.described.size_bytes)}
+        super().__init__(_blocks(reading, limiter), headers={**headers, **size})
         self._blocks = reading.blocks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -308,5 +312,11 @@ class _Streamed(StreamingResponse):
             else:
                 await super().__call__(scope, receive, send)
         finally:
-            with anyio.CancelScope(shield=True):
+            with CancelScope(shield=True):
                 await run_in_threadpool(self._blocks.close)
+
+
+async def _blocks(reading: Reading, limiter: CapacityLimiter) -> AsyncIterator[bytes]:
+    blocks = map(bytes, reading.blocks)
+    while (block := await to_thread.run_sync(next, blocks, None, limiter=limiter)) is not None:
+        yield block

@@ -7,10 +7,12 @@ comes once in a while.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add, attrgetter
@@ -23,7 +25,10 @@ from callsheet.library import Library
 from callsheet.model import Actor, Counts, Manifest, Problem
 from callsheet.web.views import Row
 
+_log = logging.getLogger(__name__)
+
 _HEARTBEAT_S = 0.5
+_AGAIN_S = 10.0
 _FULL_LOOK_S = 30.0
 _SHOWN_EVERY_S = 1.0
 _SETTLED_NS = 2_000_000_000
@@ -157,10 +162,19 @@ class Index:
             self._looked_at = time.monotonic()
 
     def _run(self) -> None:
-        self.refresh(fully=True)
+        sound = self._refreshed(fully=True)
         self._first = None
-        while not self._ended.wait(_HEARTBEAT_S):
-            self.refresh(fully=time.monotonic() - self._looked_at > _FULL_LOOK_S)
+        while not self._ended.wait(_HEARTBEAT_S if sound else _AGAIN_S):
+            sound = self._refreshed(fully=time.monotonic() - self._looked_at > _FULL_LOOK_S)
+
+    def _refreshed(self, *, fully: bool) -> bool:
+        """Whether that could be done."""
+        try:
+            self.refresh(fully=fully)
+        except Exception:  # noqa: BLE001  the heart beats on, whatever one look dies of
+            _log.exception("Bringing the list of actors up to date failed")
+            return False
+        return True
 
     def _look(self) -> None:
         try:
@@ -211,17 +225,18 @@ class Index:
         try:
             with os.scandir(self._manifests) as entries:
                 for entry in entries:
-                    if entry.name.endswith(layout.MANIFEST_SUFFIX):
+                    if (stem := layout.manifest_stem(entry.name)) is None:
+                        continue
+                    with suppress(OSError):  # it went just now, or is a link to nothing
                         status = entry.stat()
-                        stem = entry.name.removesuffix(layout.MANIFEST_SUFFIX)
                         found[stem] = status.st_mtime_ns, status.st_size, status.st_ino
-        except OSError:  # it is not there yet, or a manifest went just now: the next look sees it
+        except OSError:  # the folder is not there yet: the next look sees it
             return found
         return found
 
     def _read(self, actor: Actor) -> Row:
         try:
-            manifest = self._library.manifest(actor.name)
+            manifest = self._library.manifest(actor)
         except CallsheetError as error:
             return Row(actor, Counts(), 0, 1, None, Problem(actor.name, "", error.code, error.sentence))
         return row_of(actor, manifest, self._library)

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from anyio import CapacityLimiter
+
+from callsheet import local
 from callsheet.layout import printable
 from callsheet.library import Library
 from callsheet.model import Actor, Problem
@@ -22,11 +25,14 @@ from callsheet.web.jobstore import Job
 from callsheet.web.metrics import Metrics
 from callsheet.web.options import ServeOptions
 from callsheet.web.poll import Poller
-from callsheet.web.thumbnails import Thumbnails
+from callsheet.web.thumbnails import Thumbnails, key_of
 from callsheet.web.views import Row, Size
 from callsheet.web.watch import Watcher
 
 _log = logging.getLogger(__name__)
+
+_FAR_AT_A_TIME = 16
+"""Threads that read S3 for requests: none of those by which all else is answered, however slow S3 is."""
 
 
 class Service:
@@ -40,6 +46,7 @@ class Service:
         self.sizes: dict[str, Size] = {}
         self.thumbnails = Thumbnails(library.root, library.where, self.sizes)
         self._documents = Documents(library.where, self.sizes)
+        self.far = CapacityLimiter(_FAR_AT_A_TIME)
         self.metrics = Metrics()
         self.jobs = Jobs(library, self._tell_job, self.metrics.count_outcome)
         self.metrics.watch(self.index, self.jobs, self.hub)
@@ -85,13 +92,11 @@ class Service:
 
     def base_image(self, actor: Actor) -> tuple[str, str] | None:
         """The relative path of the actor's base image, and its version; None if there is none."""
-        path = self.library.base_image(actor.name)
+        path = self.library.base_image(actor)
         if path is None:
             return None
-        try:
-            return path, f"{os.stat(os.path.join(self.library.root, path)).st_mtime_ns:x}"
-        except OSError:
-            return None
+        stamp = local.stamp(os.path.join(self.library.root, path))
+        return stamp and (path, key_of(path, stamp.size_bytes, stamp.mtime_ns))
 
     def _tell_job(self, job: Job) -> None:
         self.hub.publish("job", job_as_dict(job))

@@ -31,6 +31,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP")
 _AT_A_TIME = 2
 _FETCHED_AT_A_TIME = 8
 _SIZES_KEPT = 100_000
+_BLOCK_BYTES = 1 << 20
 _QUALITY, _EFFORT = 80, 2
 _TOO_MANY = "it has more pixels than is safe to decode"
 _WIDTH_TAG, _HEIGHT_TAG = 0x0100, 0x0101
@@ -72,7 +73,7 @@ class Thumbnails:
         self._where = where
         self._sizes = sizes
         self._lock = threading.Lock()
-        self._wanted: dict[tuple[str, int], Future[bytes]] = {}
+        self._wanted: dict[tuple[str, int], Future[tuple[bytes, bool]]] = {}
         self._makers = ThreadPoolExecutor(_AT_A_TIME, "callsheet-thumbnails")
         self._fetchers = ThreadPoolExecutor(_FETCHED_AT_A_TIME, "callsheet-fetch")
         self._decoding = threading.BoundedSemaphore(_AT_A_TIME)
@@ -91,8 +92,8 @@ class Thumbnails:
             self._remember(picture.md5, _size_told(data))
         return data
 
-    def made(self, picture: Picture, width: int) -> Future[bytes]:
-        """The thumbnail as it will be; asked for twice at once, it is made once.
+    def made(self, picture: Picture, width: int) -> Future[tuple[bytes, bool]]:
+        """The thumbnail as it will be, and whether it is of the content that `Picture.key` stands for; asked for twice at once, it is made once.
 
         Fails with `ApiError` (`not_an_image`), or with what `Picture.open` raises.
         """
@@ -104,21 +105,22 @@ class Thumbnails:
                 future.add_done_callback(lambda _: self._wanted.pop((picture.key, width), None))
             return future
 
-    def _make(self, picture: Picture, width: int) -> bytes:
+    def _make(self, picture: Picture, width: int) -> tuple[bytes, bool]:
         if (data := self.kept(picture, width)) is not None:  # made since it was asked for
-            return data
+            return data, True
         file, as_keyed = picture.open()
         with file, self._decoding:
             before = _moment(file)
+            proven = as_keyed and (picture.md5 is None or _md5_of(file) == picture.md5)
             data, size = rendered(file, width)
             if _moment(file) != before:
                 raise ChangingFile("The image was written to while it was read", hint="Load it again.")
-        if as_keyed:
+        if proven:
             if picture.md5:
                 self._remember(picture.md5, size)
             with suppress(LocalError):  # a disk that is full or read-only: it is made again next time
                 files.write_atomically(self._path(picture.key, width), data, flush_folder=False)
-        return data
+        return data, proven
 
     def _path(self, key: str, width: int) -> str:
         return os.path.join(self._root, self._where.thumbnail(key, width))
@@ -199,6 +201,18 @@ def _size_told(thumbnail: bytes) -> Size | None:
 def _known_formats() -> tuple[str, ...]:
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _md5_of(file: BinaryIO) -> str:
+    """Of the whole file: one that has rotten still has the size and time that are recorded."""
+    digest = hashlib.md5(usedforsecurity=False)
+    try:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+        file.seek(0)
+    except OSError as error:
+        raise local.failed("read", str(file.name), error) from error
+    return digest.hexdigest()
 
 
 def _moment(file: BinaryIO) -> tuple[int, int] | None:

@@ -112,7 +112,9 @@ class Watcher:
         while not self._ended.is_set():
             try:
                 self._hear()
-            except (OSError, RuntimeError) as error:  # the latter: its core failed
+            except Exception as error:  # noqa: BLE001  not only an OSError: its core is not ours
+                if not isinstance(error, OSError):
+                    _log.exception("Watching failed")
                 self._watching = False
                 blind = (
                     f"Changes in {self._actors} are not noticed: {error}. Is it there, and is fs.inotify.max_user_watches "
@@ -142,7 +144,10 @@ class Watcher:
             if _identity(self._actors) != folder:
                 raise FileNotFoundError(errno.ENOENT, "another folder has taken its place, or none")
             self._watching, self._blind = True, ""
-            self._sort_out(changes)
+            try:
+                self._sort_out(changes)
+            except Exception:  # noqa: BLE001  what has changed is looked at again all the same
+                _log.exception("Telling what has changed failed")
 
     def _sort_out(self, changes: Iterable[tuple[Change, str]]) -> None:
         now_s = time.monotonic()
