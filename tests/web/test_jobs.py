@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from api_server import Api, running
 from asking import ask, done, ended, job, listening, sent, wait_until
+from callsheet.run import new_run_id
 from callsheet.settings import open_library
 from callsheet.web.jobstore import Wanted
 from factory import Tree
@@ -110,6 +112,7 @@ def test_a_plan_is_carried_out_only_if_there_is_one(api: Api) -> None:
         ({"verb": "undo", "actors": ["0"]}, 400, "usage"),
         ({"verb": "sync", "filenames": ["a.png"]}, 400, "usage"),
         ({"verb": "verify", "good": True}, 400, "usage"),
+        ({"verb": "undo"}, 404, "unknown_run"),
         ({"verb": "undo", "run": "20250101T000000.000Z-0000"}, 404, "unknown_run"),
         ({"verb": "undo", "run": "../../etc/passwd"}, 400, "plan"),
         ({"verb": "push", "actors": ["9"]}, 404, "unknown_actor"),
@@ -129,7 +132,35 @@ def test_what_makes_no_sense_is_told_at_once(api: Api, wanted: dict[str, Any], s
 def test_what_only_a_look_can_tell_makes_the_job_fail(api: Api) -> None:
     failed = ended(api, ask(api, verb="push", actors=[ANNA], filenames=["nowhere.png"]))
     assert (failed["state"], failed["error"]["error"]) == ("failed", "unknown_image")
-    assert ended(api, ask(api, verb="undo"))["error"]["error"] == "unknown_run"
+
+
+def test_an_undo_is_of_what_was_last_when_it_was_asked_for(api: Api, tree: Tree) -> None:
+    open_gate(api)
+    pushed = done(api, verb="push", actors=[ANNA])
+    turns = api.service.jobs.turns
+    kept = turns.join(frozenset((BERT,)))
+    other = ask(api, verb="push", actors=[BERT])
+    undo = ask(api, verb="undo")
+    assert undo["run_to_undo"] == pushed["run"]
+    assert ended(api, undo)["state"] == "done", "it waits for nothing that is about others"
+    assert job(api, other["id"])["state"] == "queued"
+    assert set(tree.statuses("0000").values()) == {"local_only"}
+    turns.leave(kept)
+    assert ended(api, other)["state"] == "done"
+    assert ask(api, verb="undo")["run_to_undo"] == job(api, other["id"])["run"]
+
+
+def test_an_undo_passes_over_a_run_that_was_killed_before_it_did_anything(api: Api, tree: Tree) -> None:
+    open_gate(api)
+    pushed = done(api, verb="push", actors=[ANNA])
+    library = tree.library()
+    plan = library.plan("push", [BERT], dry_run=True).plan
+    now = datetime.now(UTC)
+    with library.journal.begin(new_run_id(now), plan, now):
+        assert ask(api, verb="undo", status=409)["error"] == "under_way"
+    undone = done(api, verb="undo")
+    assert undone["run_to_undo"] == pushed["run"]
+    assert set(tree.statuses("0000").values()) == {"local_only"}
 
 
 def test_a_refused_loss_is_why_a_job_fails(api: Api, tree: Tree) -> None:

@@ -296,7 +296,9 @@ class _Streamed(StreamingResponse):
     """An object, through this server; its connection is freed at the end, however that comes."""
 
     def __init__(self, reading: Reading, headers: Mapping[str, str]) -> None:
-        super().__init__(map(bytes, reading.blocks), headers={**headers, "Content-Length": str(reading.described.size_bytes)})
+        super().__init__(
+            map(bytes, reading.blocks), headers={**headers, "Content-Length": str(reading.described.size_bytes)}
+        )
         self._blocks = reading.blocks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

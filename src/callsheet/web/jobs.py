@@ -215,6 +215,9 @@ class Jobs:
                 raise ApiError(409, "no_plan", f"Job {shown.id} has no plan to carry out", hint=hint)
             return replace(shown.wanted, dry_run=False, plan_of=shown.id), self._store.plan(shown.id)
         jobrun.check(wanted)
+        if wanted.verb == "undo" and not wanted.run:  # the last run now, not the last when its turn comes
+            last = self._library.journal.latest_not_taken_back()
+            return replace(wanted, run=last.id, or_before=not last.surely_changed), None
         if not wanted.actors:
             return wanted, None
         found = self._library.survey().matching(wanted.actors)
@@ -226,6 +229,8 @@ class Jobs:
         """The actors that a job is about."""
         if plan is not None:
             return _actors_of(plan.actions, plan.marks)
+        if wanted.or_before:
+            return None
         if wanted.run:
             past = self._library.past(wanted.run)
             return _actors_of((step.action for step in past.steps), past.marks)
@@ -276,7 +281,7 @@ class Jobs:
 
         def proposed(proposal: Proposal) -> None:
             wanted = self._jobs[job_id].wanted
-            self._change(job_id, wanted=replace(wanted, run=proposal.plan.undoes))
+            self._change(job_id, wanted=replace(wanted, run=proposal.plan.undoes, or_before=False))
 
         def begun(run: str) -> None:
             self._change(job_id, save=True, run=run, phase="moving")

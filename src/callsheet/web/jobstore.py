@@ -32,7 +32,10 @@ Phase = Literal["looking", "moving"]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a job is to do. `actors` are names of folders; all, if it is empty. `run` is what an undo takes back."""
+    """What a job is to do. `actors` are names of folders; all, if it is empty.
+
+    `run` is what an undo takes back; with `or_before`, if it turns out that it did nothing, the last run before it that did.
+    """
 
     verb: str
     actors: tuple[str, ...] = ()
@@ -42,6 +45,7 @@ class Wanted:
     run: str = ""
     dry_run: bool = False
     plan_of: str = ""
+    or_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)
