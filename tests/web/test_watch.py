@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,11 @@ import pytest
 
 from api_server import Api, running
 from asking import ask, done, ended, listening, wait_until
+from callsheet.library import Library
+from callsheet.model import Problem
+from callsheet.report import Report
+from callsheet.web.turns import Turns
+from callsheet.web.watch import Watcher, Witness
 from command import environment, run
 from factory import Tree
 from gate import Gate
@@ -146,6 +151,57 @@ def test_writes_of_a_job_and_other_files_make_no_storm(api: Api, tree: Tree, gat
         (tree.folder(ANNA) / "notes.txt").write_bytes(b"x")
         time.sleep(1.0)
         assert not [data for kind, data in heard.all() if kind == "actor"]
+
+
+class Notes:
+    """A witness that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.reports: list[Report] = []
+
+    def touched(self, names: Iterable[str]) -> None:
+        pass
+
+    def synced(self, report: Report) -> None:
+        self.reports.append(report)
+
+    def manifests_changed(self, *, in_place: bool) -> None:
+        pass
+
+    def told(self, problem: Problem) -> None:
+        self.problems.append(problem)
+
+
+@contextmanager
+def watcher(library: Library, witness: Witness) -> Iterator[None]:
+    found = Watcher(library, Turns(), witness)
+    found.start()
+    try:
+        wait_until(lambda: found.watching)
+        yield
+    finally:
+        found.close()
+
+
+def test_while_nothing_changes_nothing_is_looked_at(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    library, looks = tree.library(), []
+    survey = library.survey
+    monkeypatch.setattr(library, "survey", lambda: looks.append(1) or survey())
+    with watcher(library, Notes()):
+        time.sleep(1.0)
+        assert looks == []
+
+
+def test_what_is_wrong_with_an_actor_is_told_once(tree: Tree) -> None:
+    notes = Notes()
+    with watcher(tree.library(), notes):
+        for number in range(3):
+            tree.image("0001_other", f"{number}.png", picture(50 + number))  # it has Bert's number
+            tree.image(ANNA, f"new{number}.png", picture(50 + number))
+            wait_until(lambda: len(notes.reports) > number)  # noqa: B023  used at once
+        wait_until(lambda: notes.problems)
+    assert [problem.actor for problem in notes.problems] == ["0001_other"]
 
 
 def test_an_actor_that_a_job_is_about_is_looked_at_after_it(api: Api, tree: Tree, gate: Gate) -> None:

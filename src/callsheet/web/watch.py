@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -82,6 +82,7 @@ class Watcher:
         self._watching = False
         self._blind = ""
         self._loss = ""
+        self._told: frozenset[Problem] = frozenset()
         self._threads = [
             threading.Thread(target=self._listen, name="callsheet-watch", daemon=True),
             threading.Thread(target=self._look_again, name="callsheet-settle", daemon=True),
@@ -224,21 +225,32 @@ class Watcher:
 
     def _sync(self, names: frozenset[str]) -> str:
         """Bring manifests up to date. Returns why losses were not recorded; empty if nothing was refused."""
+        if not names:
+            return ""
         try:
             seen = self._library.survey()
             here = [name for name in sorted(names) if seen.named(name)]
             report = self._library.sync(here, offline=True, stop=self._ended.is_set) if here else None
         except CallsheetError as error:
-            refused = error.sentence if isinstance(error, LossRefused) else ""
-            if not refused or refused != self._loss:
-                self._witness.told(Problem("", "", error.code, error.sentence))
-            return refused
-        for problem in seen.problems:
-            if problem.actor in names:
-                self._witness.told(problem)
+            self._tell([Problem("", "", error.code, error.sentence)])
+            return error.sentence if isinstance(error, LossRefused) else ""
+        over = {
+            problem
+            for problem in self._told
+            if problem.actor in names or (not problem.actor and problem.message != self._loss)
+        }
+        self._tell([problem for problem in seen.problems if problem.actor in names], over)
         if report:
             self._witness.synced(report)
         return ""
+
+    def _tell(self, problems: Sequence[Problem], over: Set[Problem] = frozenset()) -> None:
+        """Tell each problem once, until it is `over`."""
+        before = self._told
+        self._told = before - over | frozenset(problems)
+        for problem in problems:
+            if problem not in before:
+                self._witness.told(problem)
 
 
 def _identity(path: str) -> tuple[int, ...]:
