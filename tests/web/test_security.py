@@ -344,6 +344,13 @@ def test_the_link_makes_the_browser_keep_a_cookie_that_does_not_give_the_token_a
     assert locked.get("/api/actors", cookie="other=1; " + cookie.partition(";")[0]).status == 200
 
 
+@pytest.mark.parametrize("odd", ['x={"a":1}', "café=1", "a b=c", "=", "x", "$Version=1", 'y="', "z=\xff"])
+def test_other_cookies_do_not_hide_ours(locked: Api, odd: str) -> None:
+    ours = locked.get(f"/login?token={TOKEN}").headers["Set-Cookie"].partition(";")[0]
+    for cookie in (f"{odd}; {ours}", f"{ours}; {odd}"):
+        assert locked.get("/api/actors", cookie=cookie).status == 200, cookie
+
+
 def test_the_cookie_of_one_token_is_good_for_no_other(anna: Tree) -> None:
     with running(anna.library(), token=TOKEN) as api:
         cookie = api.get(f"/login?token={TOKEN}").headers["Set-Cookie"].partition(";")[0].partition("=")[2]

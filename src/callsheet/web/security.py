@@ -15,10 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -158,11 +158,8 @@ class Guard:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return _same(given.strip(), self._access.token)
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(self._access.cookie)
-        except CookieError:
-            return False
-        return cookie is not None and _same(cookie.value, self._access.cookie_value)
+        cookie = cookie_parser(headers.get("cookie", "")).get(self._access.cookie)
+        return cookie is not None and _same(cookie, self._access.cookie_value)
 
     def _refusal(self, refusal: ApiError, headers: Headers) -> Response:
         if refusal.status != HTTPStatus.UNAUTHORIZED:
