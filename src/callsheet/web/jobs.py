@@ -19,9 +19,10 @@ from callsheet.layout import printable
 from callsheet.library import Library
 from callsheet.model import Problem
 from callsheet.report import Moved, Progress, Proposal, distinct
-from callsheet.run import new_run_id
+from callsheet.run import Stop, never, new_run_id
 from callsheet.web import jobrun
 from callsheet.web.answers import ApiError
+from callsheet.web.ending import have_ended
 from callsheet.web.jobrun import Reins, Result
 from callsheet.web.jobstore import PROBLEMS_SHOWN, Failure, Job, JobStore, State, Wanted
 from callsheet.web.turns import Actors, Turn, Turns
@@ -31,7 +32,6 @@ _WAITING = 100
 _KEPT = 200
 _TOLD_EVERY_S = 0.2
 _LOCKED_S = 2.0
-_CLOSING_S = 10.0
 _RESUMABLE = ("interrupted", "cancelled", "failed")
 
 _log = logging.getLogger(__name__)
@@ -67,7 +67,8 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._keys: dict[str, str] = {}
         self._under_way: dict[str, _UnderWay] = {}
-        self._closing = False
+        self._closing = self._closed = False
+        self._running = 0
         self._claimed = False
         self._held = ExitStack()
         self._runners = [
@@ -100,24 +101,31 @@ class Jobs:
             if not job.ended:
                 self._save(self._left_by_a_stopped_server(job))
         self._prune()
+        self._running = len(self._runners)
         for runner in self._runners:
             runner.start()
 
-    def close(self) -> None:
-        """Ask all that runs to stop, and wait for it; what does not stop in time is interrupted."""
+    def stop(self) -> None:
+        """Ask all that runs to stop, and begin nothing more; `close` waits for that."""
         with self._lock:
             self._closing = True
             self._lock.notify_all()
             for work in self._under_way.values():
                 work.stop.set()
-        deadline = time.monotonic() + _CLOSING_S
-        for runner in self._runners:
-            if runner.is_alive():
-                runner.join(max(0.0, deadline - time.monotonic()))
+
+    def close(self, give_up: Stop = never) -> bool:
+        """Wait for all that runs to stop, until `give_up` says yes: what has not stopped by then is interrupted.
+
+        Whether all has stopped. If not, the tree stays claimed for as long as something works on it.
+        """
+        self.stop()
+        ended = have_ended(self._runners, give_up)
         with self._lock:
             for job_id in [*self._under_way]:
                 self._end(job_id, "interrupted")
-        self._held.close()
+            self._closed = True
+            self._release_if_over()
+        return ended
 
     def submit(self, wanted: Wanted, *, key: str = "", asked: str = "") -> tuple[Job, bool]:
         """A new job, and True; or the job that came with the same key, and False.
@@ -240,6 +248,13 @@ class Jobs:
         """A runner: takes one job after the other whose turn has come."""
         while (job_id := self._next()) is not None:
             self._run(job_id)
+        with self._lock:
+            self._running -= 1
+            self._release_if_over()
+
+    def _release_if_over(self) -> None:
+        if self._closed and not self._running:
+            self._held.close()
 
     def _next(self) -> str | None:
         with self._lock:

@@ -23,6 +23,8 @@ from callsheet.errors import CallsheetError, LossRefused
 from callsheet.library import Library
 from callsheet.model import Problem
 from callsheet.report import Report
+from callsheet.run import Stop, never
+from callsheet.web.ending import have_ended
 from callsheet.web.turns import Turns
 
 _TOLD_WITHIN_MS = 200
@@ -102,11 +104,14 @@ class Watcher:
         for thread in self._threads:
             thread.start()
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """Tell it to end; `close` waits for that."""
         self._ended.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join()
+
+    def close(self, give_up: Stop = never) -> bool:
+        """End, unless `give_up` says yes before that. Whether it has ended."""
+        self.stop()
+        return have_ended(self._threads, give_up)
 
     def _listen(self) -> None:
         """Watch; if that cannot be done or ends, say so, and try again now and then."""
