@@ -13,6 +13,7 @@ import pytest
 
 from api_server import Api, running
 from asking import ask, done, ended, job, listening, sent, wait_until
+from callsheet.errors import TreeError
 from callsheet.run import new_run_id
 from callsheet.settings import open_library
 from callsheet.web.jobstore import Wanted
@@ -280,7 +281,7 @@ def test_too_many_that_wait_are_refused(api: Api, gate: Gate) -> None:
     gate.opened.set()
 
 
-def test_many_problems_are_all_there_and_few_in_lists(tree: Tree, gate: Gate) -> None:
+def test_many_problems_are_all_there_and_few_in_lists(tree: Tree, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     gate.opened.set()
     names = [f"{number:03}.png" for number in range(150)]
     for name in names:
@@ -297,6 +298,17 @@ def test_many_problems_are_all_there_and_few_in_lists(tree: Tree, gate: Gate) ->
         part = api.json(f"/api/jobs/{pulled['id']}?outcomes_from=140")
         assert (len(part["outcomes"]), part["outcome_count"]) == (10, 150)
         assert part["outcomes"] == pulled["outcomes"][140:]
+        library = api.service.library
+        apply = library.apply
+
+        def failing(*arguments: Any, **options: Any) -> None:
+            apply(*arguments, **options)
+            raise TreeError("The disk is away")
+
+        monkeypatch.setattr(library, "apply", failing)
+        failed = ended(api, ask(api, plan_of=shown["id"]))
+        assert failed["error"]["message"] == "The disk is away"
+        assert len(failed["problems"]) == failed["problem_count"] == 150, "also of a job that failed after them"
 
 
 def test_the_newest_come_first_and_the_oldest_that_have_ended_are_forgotten(api: Api, tree: Tree) -> None:

@@ -45,6 +45,7 @@ class _UnderWay:
     plan: Plan | None
     stop: threading.Event = field(default_factory=threading.Event)
     told_s: float = 0.0
+    problems: list[Problem] = field(default_factory=list)
 
 
 class Jobs:
@@ -304,7 +305,7 @@ class Jobs:
         def outcome(known: Outcome) -> None:
             self._on_outcome(known)
             if known.problem is not None:
-                self._add_problem(job_id, known.problem)
+                self._add_problem(job_id, work, known.problem)
 
         return Reins(work.stop.is_set, looked, moved, proposed, begun, outcome)
 
@@ -316,8 +317,9 @@ class Jobs:
             work.told_s = now_s
         self._change(job_id, told=due, **news)
 
-    def _add_problem(self, job_id: str, problem: Problem) -> None:
+    def _add_problem(self, job_id: str, work: _UnderWay, problem: Problem) -> None:
         with self._lock:
+            work.problems.append(problem)
             job = self._jobs[job_id]
             shown = (*job.problems, problem)[:PROBLEMS_SHOWN]
             self._change(job_id, told=False, problems=shown, problem_count=job.problem_count + 1)
@@ -340,10 +342,11 @@ class Jobs:
             job = self._jobs[job_id]
             if job.ended:  # the server did not wait for it
                 return job
-            told = self._with_problems(job, distinct((*problems, *job.problems)))
+            work = self._under_way.pop(job_id)
+            told = self._with_problems(job, distinct((*problems, *work.problems, *job.problems)))
             news |= {"problems": told.problems, "problem_count": told.problem_count}
             job = self._change(job_id, save=True, state=state, phase=None, ended_at=datetime.now(UTC), **news)
-            self.turns.leave(self._under_way.pop(job_id).turn)
+            self.turns.leave(work.turn)
             return job
 
     def _past(self, job: Job) -> PastRun | None:
