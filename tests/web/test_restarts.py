@@ -188,9 +188,12 @@ def test_a_damaged_file_of_a_job_is_told_and_passed_over(tmp_path: Path) -> None
     path = tree.root / tree.where.job("20250101T000000.000Z-0000")
     path.parent.mkdir(parents=True)
     path.write_bytes(b'{"id": "20250101')
+    folder = tree.root / tree.where.job("20250101T000000.000Z-0001")
+    folder.mkdir()
     with running(tree.library(), watch=False) as api:
         assert api.json("/api/jobs") == {"jobs": []}
         health = api.json("/healthz")
     assert health["status"] == "ok"
     assert path.name in health["notes"][0]
+    assert folder.name in health["notes"][1]
     assert path.exists()

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from callsheet import files, local, planfile
 from callsheet.action import Plan
+from callsheet.errors import LocalError
 from callsheet.layout import Layout, is_run_id
 from callsheet.model import Problem
 from callsheet.report import Moved, Progress
@@ -112,6 +113,9 @@ class JobStore:
                 job = _JOB.validate_json(local.read_bytes(path) or b"")
             except ValidationError:
                 notes.append(f"{path} is not a job's file; it is passed over. Delete it.")
+                continue
+            except LocalError as error:
+                notes.append(f"A job is passed over. {error.sentence} Mend or delete that.")
                 continue
             if job.id == job_id:
                 jobs.append(job)
