@@ -319,8 +319,11 @@ def test_nothing_is_told_without_the_token(locked: Api, headers: dict[str, str])
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_health_is_told_without_the_token(locked: Api) -> None:
-    assert locked.get("/healthz").status == 200
+def test_health_is_told_without_the_token_and_nothing_of_the_tree(locked: Api) -> None:
+    locked.service.jobs.notes.append("canary of a path")
+    assert locked.json("/healthz").keys() == {"status", "version", "watching"}
+    known = locked.get("/healthz", authorization=f"Bearer {TOKEN}").json()
+    assert known["notes"] == ["canary of a path"]
 
 
 def test_nothing_is_changed_without_the_token(anna: Tree, locked: Api) -> None:

@@ -26,6 +26,8 @@ from callsheet.layout import printable
 from callsheet.web.answers import JSON, ApiError, error_of
 
 MAX_BODY_BYTES = 1 << 20
+KNOWN = "is_known"
+"""The state of each request that passes says by this name whether whoever makes it may see everything."""
 _READ_OFF_BYTES = 8 << 20
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -134,10 +136,12 @@ class Guard:
             shown = printable(hosts[0][:255]) if hosts else "none"
             hint = "If that is how you reach this server: callsheet serve --allow-host NAME"
             raise ApiError(403, "forbidden", f"This server does not go by the name {shown}", hint=hint)
+        is_known = not self._access.token or self._is_known(headers)
+        scope.setdefault("state", {})[KNOWN] = is_known
         if self._access.token:
             if scope["path"] == _LOGIN:
                 return self._login(scope)
-            if scope["path"] not in _OPEN_PATHS and not self._is_known(headers):
+            if scope["path"] not in _OPEN_PATHS and not is_known:
                 raise ApiError(401, "unauthorized", "This server asks for its token", hint=_HINT)
         if scope["method"] not in _SAFE_METHODS:
             _check_change(headers, f"{scheme}://{hosts[0]}")
