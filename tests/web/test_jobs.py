@@ -311,6 +311,20 @@ def test_many_problems_are_all_there_and_few_in_lists(tree: Tree, gate: Gate, mo
         assert len(failed["problems"]) == failed["problem_count"] == 150, "also of a job that failed after them"
 
 
+def test_many_names_are_all_there_and_few_in_lists_and_events(tree: Tree, gate: Gate) -> None:
+    gate.opened.set()
+    names = [f"{number:05}.png" for number in range(5000)]
+    with running(tree.library(), watch=False) as api, listening(api) as heard:
+        asked = ask(api, verb="push", actors=[ANNA], filenames=[*NAMES, *names], dry_run=True)
+        whole = ended(api, asked)
+        told = heard.next("job")
+        listed = api.json("/api/jobs")["jobs"][0]
+    assert whole["filenames"] == [*NAMES, *names]
+    for short in (asked, told, listed):
+        assert short["filenames"] == whole["filenames"][:100]
+        assert (short["filename_count"], short["actors"], short["actor_count"]) == (5003, [ANNA], 1)
+
+
 def test_the_newest_come_first_and_the_oldest_that_have_ended_are_forgotten(api: Api, tree: Tree) -> None:
     ids = [done(api, verb="push", actors=[BERT], dry_run=True)["id"] for _ in range(3)]
     assert [row["id"] for row in api.json("/api/jobs?limit=2")["jobs"]] == ids[:0:-1]

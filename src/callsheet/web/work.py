@@ -60,14 +60,14 @@ def one_job(
     job_id: str,
     outcomes_from: Annotated[int, Query(ge=0, le=100_000_000)] = 0,
 ) -> Response:
-    """One job, with its plan, all of its problems, and up to a thousand of its outcomes, in the order in which they were known."""
+    """One job, with its plan, all of its names and problems, and up to a thousand of its outcomes, in the order in which they were known."""
     jobs = service.jobs
     job = jobs.get(job_id)
     plan = jobs.plan_as_json(job)
     outcomes, count = jobs.outcomes(job, outcomes_from, _MOST_OUTCOMES)
     return json_response(
         {
-            **job_as_dict(job),
+            **job_as_dict(job, names_shown=None),
             "problems": views.problems(jobs.problems(job)),
             "plan": plan and orjson.Fragment(plan),
             "outcomes": [outcome_row(outcome) for outcome in outcomes],
