@@ -13,10 +13,11 @@ import pytest
 
 from api_server import Api, running
 from asking import ask, done, ended, job, listening, sent, wait_until
+from callsheet.action import Plan
 from callsheet.errors import TreeError
 from callsheet.run import new_run_id
 from callsheet.settings import open_library
-from callsheet.web.jobstore import Wanted
+from callsheet.web.jobstore import JobStore, Wanted
 from factory import Tree
 from gate import Gate
 from stage import ANNA, BERT, picture
@@ -101,6 +102,25 @@ def test_a_plan_is_carried_out_only_if_there_is_one(api: Api) -> None:
     assert ask(api, plan_of="20250101T000000.000Z-0000", status=404)["error"] == "unknown_job"
     shown = done(api, verb="push", dry_run=True)
     assert ask(api, plan_of=shown["id"], good=True, status=400)["error"] == "usage"
+
+
+def test_nobody_waits_for_anothers_plan_to_be_written(api: Api, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_gate(api)
+    shown = done(api, verb="push", actors=[ANNA], dry_run=True)
+    slow = threading.Event()
+    save_plan = JobStore.save_plan
+
+    def saved(store: JobStore, job_id: str, plan: Plan) -> None:
+        assert slow.wait(20)
+        save_plan(store, job_id, plan)
+
+    monkeypatch.setattr(JobStore, "save_plan", saved)
+    asking = threading.Thread(target=ask, args=(api,), kwargs={"plan_of": shown["id"]})
+    asking.start()
+    done(api, verb="verify", actors=[ANNA])
+    slow.set()
+    asking.join()
+    wait_until(lambda: set(tree.statuses("0000").values()) == {"synced"})
 
 
 @pytest.mark.parametrize(
@@ -329,9 +349,16 @@ def test_the_newest_come_first_and_the_oldest_that_have_ended_are_forgotten(api:
     ids = [done(api, verb="push", actors=[BERT], dry_run=True)["id"] for _ in range(3)]
     assert [row["id"] for row in api.json("/api/jobs?limit=2")["jobs"]] == ids[:0:-1]
     kept = tree.root / tree.where.jobs_dir
+    jobs = api.service.jobs
+    for _ in range(30):
+        jobs.submit(Wanted("sync"), polled=True)
+        wait_until(lambda: jobs.all()[0].ended)
+    assert sum(job.polled for job in jobs.all()) <= 11
+    assert jobs.get(ids[0])
     for _ in range(200):
-        api.service.jobs.submit(Wanted("sync", (BERT,)))
-        wait_until(lambda: api.service.jobs.all()[0].ended)
-    assert len(list(kept.glob("*.json"))) <= 201
+        jobs.submit(Wanted("sync", (BERT,)))
+        wait_until(lambda: jobs.all()[0].ended)
+    assert len(list(kept.glob("*.json"))) <= 211
+    assert sum(job.polled for job in jobs.all()) == 10
     assert sent(api, "GET", f"/api/jobs/{ids[0]}", 404)["error"] == "unknown_job"
     assert not list(kept.rglob(f"{ids[0]}*"))

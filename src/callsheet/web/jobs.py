@@ -30,6 +30,7 @@ from callsheet.web.turns import Actors, Turn, Turns
 _RUNNERS = 4
 _WAITING = 100
 _KEPT = 200
+_POLLED_KEPT = 10
 _TOLD_EVERY_S = 0.2
 _LOCKED_S = 2.0
 _RESUMABLE = ("interrupted", "cancelled", "failed")
@@ -128,15 +129,15 @@ class Jobs:
             self._release_if_over()
         return ended
 
-    def submit(self, wanted: Wanted, *, key: str = "", asked: str = "") -> tuple[Job, bool]:
-        """A new job, and True; or the job that came with the same key, and False.
+    def submit(self, wanted: Wanted, *, key: str = "", asked: str = "", polled: bool = False) -> tuple[Job, bool]:
+        """A new job, and True; or the job that came with the same key, and False. `polled` says that nobody asked for it.
 
         Raises what tells at once that it makes no sense: `UsageError`, `UnknownActor`, `Collision`, `UnknownRun`, `ApiError`.
         """
         if known := self._with_key(key, asked):
             return known, False
         wanted, plan = self._understood(wanted)
-        return self._queued(wanted, plan, key, asked)
+        return self._queued(wanted, plan, key, asked, polled=polled)
 
     def get(self, job_id: str) -> Job:
         job = self._jobs.get(job_id)
@@ -185,25 +186,37 @@ class Jobs:
         """Some of what came of the job's images, from the `start`th on in the order in which it was known, and how many there are."""
         return self._library.journal.outcomes(job.run, start, most) if job.run else ([], 0)
 
-    def _queued(self, wanted: Wanted, plan: Plan | None, key: str = "", asked: str = "") -> tuple[Job, bool]:
+    def _queued(
+        self, wanted: Wanted, plan: Plan | None, key: str = "", asked: str = "", *, polled: bool = False
+    ) -> tuple[Job, bool]:
         scope = self._scope(wanted, plan)
         now = datetime.now(UTC)
-        job = Job(new_run_id(now), wanted, now, key=key, asked=asked, has_plan=plan is not None)
-        with self._lock:
-            if known := self._with_key(key, asked):
-                return known, False
-            if sum(self._jobs[job_id].state == "queued" for job_id in self._under_way) >= _WAITING:
-                raise ApiError(429, "busy", f"{_WAITING} jobs wait already", hint="Wait for some of them to end.")
-            if plan is not None:
-                self._store.save_plan(job.id, plan)
-            self._store.save(job)
-            self._jobs[job.id] = job
-            if key:
-                self._keys[key] = job.id
-            self._on_change(job)
-            self._under_way[job.id] = _UnderWay(self.turns.join(scope), plan)
-            self._prune()
-        return job, True
+        job = Job(new_run_id(now), wanted, now, key=key, asked=asked, has_plan=plan is not None, polled=polled)
+        if plan is not None:  # it may be large: others are not kept waiting for the disk
+            self._store.save_plan(job.id, plan)
+        queued = None
+        try:
+            with self._lock:
+                if known := self._with_key(key, asked):
+                    return known, False
+                queued = self._join(job, scope, plan)
+        finally:
+            if queued is None:
+                self._store.delete(job.id)
+        return queued, True
+
+    def _join(self, job: Job, scope: Actors, plan: Plan | None) -> Job:
+        """Put a job in the line. `ApiError` if too many wait."""
+        if sum(self._jobs[job_id].state == "queued" for job_id in self._under_way) >= _WAITING:
+            raise ApiError(429, "busy", f"{_WAITING} jobs wait already", hint="Wait for some of them to end.")
+        self._store.save(job)
+        self._jobs[job.id] = job
+        if job.key:
+            self._keys[job.key] = job.id
+        self._on_change(job)
+        self._under_way[job.id] = _UnderWay(self.turns.join(scope), plan)
+        self._prune()
+        return job
 
     def _with_key(self, key: str, asked: str) -> Job | None:
         """The job that came with a key. `ApiError` if that was another request."""
@@ -394,10 +407,11 @@ class Jobs:
         return self._with_problems(replace(job, moved=moved), failed)
 
     def _prune(self) -> None:
-        """Forget the oldest of those that have ended."""
+        """Forget the oldest of those that have ended: of those that nobody asked for, all but a few."""
         with self._lock:
             ended = [job for job in self._jobs.values() if job.ended]
-            for job in ended[: max(0, len(ended) - _KEPT)]:
+            polled, asked = ([job for job in ended if job.polled is kind] for kind in (True, False))
+            for job in (*polled[:-_POLLED_KEPT], *asked[:-_KEPT]):
                 del self._jobs[job.id]
                 self._keys.pop(job.key, None)
                 self._store.delete(job.id)

@@ -63,7 +63,7 @@ class Job:
     """One job as it is at a moment.
 
     `problems` are the first of `problem_count`. `key` is the Idempotency-Key that it came with, if it came with one, and `asked` the
-    digest of that request.
+    digest of that request. `polled` is of a sync that nobody asked for.
     """
 
     id: str
@@ -83,6 +83,7 @@ class Job:
     key: str = ""
     asked: str = ""
     has_plan: bool = False
+    polled: bool = False
 
     @property
     def ended(self) -> bool:
