@@ -227,7 +227,11 @@ def test_a_job_that_waits_or_runs_is_cancelled_and_gone_on_with(api: Api, gate: 
     assert [row["filename"] for row in cancelled["outcomes"]] == ["a.png"], "what was under way is finished and told"
     assert tree.statuses("0000") == {"a.png": "synced", "b.png": "local_only", "c.png": "local_only"}
     assert sent(api, "DELETE", f"/api/jobs/{first['id']}", 409)["error"] == "job_ended"
-    resumed = sent(api, "POST", f"/api/jobs/{first['id']}/resume", 202)
+    key = {"Idempotency-Key": "resumed"}
+    resumed, again = (api.send("POST", f"/api/jobs/{first['id']}/resume", headers=key) for _ in range(2))
+    assert (resumed.status, again.status, again.json()["id"]) == (202, 200, resumed.json()["id"])
+    assert api.send("POST", f"/api/jobs/{second['id']}/resume", headers=key).json()["error"] == "key_reused"
+    resumed = resumed.json()
     assert [row["filename"] for row in ended(api, resumed)["outcomes"]] == ["b.png", "c.png"]
     assert sent(api, "POST", f"/api/jobs/{resumed['id']}/resume", 409)["error"] == "not_resumable"
     assert sent(api, "DELETE", "/api/jobs/nothing", 404)["error"] == "unknown_job"

@@ -161,18 +161,21 @@ class Jobs:
             work.stop.set()
             return self._end(job_id, "cancelled") if job.state == "queued" else job
 
-    def resume(self, job_id: str) -> Job:
-        """A new job that asks for the same."""
+    def resume(self, job_id: str, *, key: str = "") -> tuple[Job, bool]:
+        """A new job that asks for the same, and True; or the job that came with the same key, and False."""
+        asked = f"resume {job_id}"
+        if known := self._with_key(key, asked):
+            return known, False
         job = self.get(job_id)
         if job.state not in _RESUMABLE:
             hint = "Only what was interrupted, cancelled or failed is gone on with."
             raise ApiError(409, "not_resumable", f"Job {job_id} is {job.state}", hint=hint)
         if not job.wanted.plan_of:
-            return self.submit(job.wanted)[0]
+            return self.submit(job.wanted, key=key, asked=asked)
         plan, past = self._store.plan(job.id), self._past(job)
         done = {step.action for step in past.steps if step.known} if past else set()
         left = tuple(action for action in plan.actions if action not in done)
-        return self._queued(job.wanted, replace(plan, actions=left))[0]
+        return self._queued(job.wanted, replace(plan, actions=left), key, asked)
 
     def problems(self, job: Job) -> tuple[Problem, ...]:
         """All of them, also where the job shows only the first."""
