@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callsheet.layout import printable
@@ -46,6 +46,12 @@ _LOCKED_OUT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>callsheet</title>
 <h1>A token is needed</h1>
 <p>Open the link that <code>callsheet serve</code> printed when it was started.</p>
+</html>
+"""
+# No redirect: one that began at a link on another site, in a mail say, would bring no strict cookie along.
+_LOGGED_IN = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/"><title>callsheet</title>
+<p>You are logged in. <a href="/">Go on</a></p>
 </html>
 """
 
@@ -151,7 +157,7 @@ class Guard:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])
         if not _same(given[0], self._access.token):
             raise ApiError(401, "unauthorized", "That is not this server's token", hint=_HINT)
-        response = RedirectResponse("/", HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
+        response = HTMLResponse(_LOGGED_IN, headers={"Cache-Control": "no-store"})
         secure = scope["scheme"] == "https"
         response.set_cookie(
             self._access.cookie, self._access.cookie_value, httponly=True, samesite="strict", secure=secure
