@@ -127,11 +127,11 @@ def test_a_job_that_does_not_end_keeps_no_server(tmp_path: Path, monkeypatch: py
     assert orjson.loads(kept.read_bytes())["state"] == "interrupted"
     other = Service(tree.library()).jobs
     with pytest.raises(TreeError, match="Another server works on this tree"):
-        other.claim()
+        other.claim.take()
     gate.opened.set()
     wait_until(lambda: tree.statuses("0000") == {"a.png": "synced"})
     assert jobs.get(stuck["id"]).state == "interrupted", "it was told, and stays so"
-    other.claim()
+    other.claim.take()
     other.close()
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from callsheet import files
 from callsheet.action import Action, Mark, Outcome, PastRun, Plan
-from callsheet.errors import CallsheetError, Collision, LocalError, LossRefused, TreeError, UsageError
+from callsheet.errors import CallsheetError, Collision, LossRefused, UsageError
 from callsheet.layout import printable
 from callsheet.library import Library
 from callsheet.model import Problem
@@ -22,9 +19,10 @@ from callsheet.report import Moved, Progress, Proposal, distinct
 from callsheet.run import Stop, never, new_run_id
 from callsheet.web import jobrun
 from callsheet.web.answers import ApiError
+from callsheet.web.claim import Claim
 from callsheet.web.ending import have_ended
 from callsheet.web.jobrun import Reins, Result
-from callsheet.web.jobstore import PROBLEMS_SHOWN, Failure, Job, JobStore, State, Wanted
+from callsheet.web.jobstore import PROBLEMS_SHOWN, Failure, Job, JobStore, State, Wanted, interrupted
 from callsheet.web.turns import Actors, Turn, Turns
 
 _RUNNERS = 4
@@ -32,7 +30,6 @@ _WAITING = 100
 _KEPT = 200
 _POLLED_KEPT = 10
 _TOLD_EVERY_S = 0.2
-_LOCKED_S = 2.0
 _RESUMABLE = ("interrupted", "cancelled", "failed")
 
 _log = logging.getLogger(__name__)
@@ -60,6 +57,7 @@ class Jobs:
         self, library: Library, on_change: Callable[[Job], None], on_outcome: Callable[[Outcome], None]
     ) -> None:
         self.turns = Turns()
+        self.claim = Claim(library)
         self.notes: list[str] = []
         self._library = library
         self._on_change = on_change
@@ -71,37 +69,19 @@ class Jobs:
         self._under_way: dict[str, _UnderWay] = {}
         self._closing = self._closed = False
         self._running = 0
-        self._claimed = False
-        self._held = ExitStack()
         self._runners = [
             threading.Thread(target=self._serve, name=f"callsheet-job-{number}", daemon=True)
             for number in range(_RUNNERS)
         ]
 
-    def claim(self) -> None:
-        """Keep other servers off this tree, until `close`. `TreeError` if one works on it."""
-        if self._claimed:
-            return
-        path = os.path.join(self._library.root, self._library.where.jobs_dir, "server.lock")
-        try:
-            self._held.enter_context(files.locked(path, _LOCKED_S))
-        except LocalError as error:
-            if error.__cause__ is not None:  # not that others hold it, but that it cannot be held
-                raise TreeError(f"This tree cannot be served: {error}", hint=error.hint) from error
-            hint = f"Use that one, or end it; it holds {path}."
-            raise TreeError("Another server works on this tree", hint=hint) from error
-        self._claimed = True
-
     def start(self) -> None:
         """Take up what an earlier server left, and begin to work. Claims the tree if that was not done."""
-        self.claim()
+        self.claim.take()
         jobs, self.notes = self._store.load()
         for job in jobs:
-            self._jobs[job.id] = job
+            self._jobs[job.id] = self._taken_up(job)
             if job.key:
                 self._keys[job.key] = job.id
-            if not job.ended:
-                self._save(self._left_by_a_stopped_server(job))
         self._prune()
         self._running = len(self._runners)
         for runner in self._runners:
@@ -271,7 +251,7 @@ class Jobs:
 
     def _release_if_over(self) -> None:
         if self._closed and not self._running:
-            self._held.close()
+            self.claim.release()
 
     def _next(self) -> str | None:
         with self._lock:
@@ -346,21 +326,24 @@ class Jobs:
             job = self._jobs[job_id]
             if job.ended:
                 return job
-            job = self._jobs[job_id] = replace(job, **news)
+            job = replace(job, **news)
             if save:
-                job = self._save(job)
+                job = self._store.keep(job)
+            self._jobs[job_id] = job
             if told:
                 self._on_change(job)
             return job
 
     def _end(self, job_id: str, state: State, problems: tuple[Problem, ...] = (), **news: Any) -> Job:
         with self._lock:
-            job = self._jobs[job_id]
-            if job.ended:  # the server did not wait for it
-                return job
-            work = self._under_way.pop(job_id)
-            told = self._with_problems(job, distinct((*problems, *work.problems, *job.problems)))
-            news |= {"problems": told.problems, "problem_count": told.problem_count}
+            job, work = self._jobs[job_id], self._under_way.get(job_id)
+        if work is None:  # the server did not wait for it
+            return job
+        told = self._store.with_problems(job, distinct((*problems, *work.problems, *job.problems)))
+        news |= {"problems": told.problems, "problem_count": told.problem_count}
+        with self._lock:
+            if self._under_way.pop(job_id, None) is None:
+                return self._jobs[job_id]
             job = self._change(job_id, save=True, state=state, phase=None, ended_at=datetime.now(UTC), **news)
             self.turns.leave(work.turn)
             return job
@@ -369,45 +352,16 @@ class Jobs:
         """What the journal tells of the job's run; None if it began none."""
         return self._library.past(job.run) if job.run else None
 
-    def _save(self, job: Job) -> Job:
-        """Keep a job's new state; that the disk is full must not keep a run from ending well."""
-        try:
-            self._store.save(job)
-        except CallsheetError as error:
-            told = Problem("", "", error.code, error.sentence)
-            job = replace(job, problems=(*job.problems, told)[:PROBLEMS_SHOWN], problem_count=job.problem_count + 1)
-        self._jobs[job.id] = job
-        return job
-
-    def _with_problems(self, job: Job, problems: tuple[Problem, ...]) -> Job:
-        """The job with these problems; all of them are kept, the first are at hand."""
-        if len(problems) > PROBLEMS_SHOWN:
-            try:
-                self._store.save_problems(job.id, problems)
-            except CallsheetError as error:
-                _log.error("The problems of job %s are not kept: %s", job.id, error.sentence)
-        return replace(job, problems=problems[:PROBLEMS_SHOWN], problem_count=len(problems))
-
-    def _left_by_a_stopped_server(self, job: Job) -> Job:
-        """The job as interrupted, with what its run did until then."""
-        job = replace(job, state="interrupted", phase=None, ended_at=datetime.now(UTC))
-        try:
-            past = self._past(job)
-        except CallsheetError as error:
-            return self._with_problems(job, (Problem("", "", error.code, error.sentence),))
-        if past is None:
+    def _taken_up(self, job: Job) -> Job:
+        """A job that a stopped server left, as it is from now on."""
+        if job.ended:
             return job
-        actions = [step.action for step in past.steps]
-        done = [step.action for step in past.steps if step.known]
-        failed = tuple(step.outcome.problem for step in past.steps if step.outcome and step.outcome.problem)
-        moved = Moved(
-            len(done) + len(failed),
-            len(actions),
-            sum(action.transferred_bytes for action in done),
-            sum(action.transferred_bytes for action in actions),
-            len(failed),
-        )
-        return self._with_problems(replace(job, moved=moved), failed)
+        try:
+            job, problems = interrupted(job, self._past(job))
+        except CallsheetError as error:
+            job, _ = interrupted(job, None)
+            problems = (Problem("", "", error.code, error.sentence),)
+        return self._store.keep(self._store.with_problems(job, problems))
 
     def _prune(self) -> None:
         """Forget the oldest of those that have ended: of those that nobody asked for, all but a few."""

@@ -5,18 +5,19 @@ Its plan, and its problems if there are many, lie in files of their own beside i
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from callsheet import files, local, planfile
-from callsheet.action import Plan
+from callsheet.action import PastRun, Plan
 from callsheet.errors import LocalError
 from callsheet.layout import Layout, is_run_id
 from callsheet.model import Problem
@@ -26,6 +27,7 @@ PROBLEMS_SHOWN = 100
 """So many problems are kept in memory and told in events and lists."""
 
 _SUFFIX = ".json"
+_log = logging.getLogger(__name__)
 
 State = Literal["queued", "running", "done", "cancelled", "failed", "interrupted"]
 Phase = Literal["looking", "moving"]
@@ -94,6 +96,24 @@ _JOB = TypeAdapter(Job)
 _PROBLEMS = TypeAdapter(tuple[Problem, ...])
 
 
+def interrupted(job: Job, past: PastRun | None) -> tuple[Job, tuple[Problem, ...]]:
+    """A job that a stopped server left, with what its run did until then, and what failed of that. `past` is None if it began no run."""
+    job = replace(job, state="interrupted", phase=None, ended_at=datetime.now(UTC))
+    if past is None:
+        return job, job.problems
+    actions = [step.action for step in past.steps]
+    done = [step.action for step in past.steps if step.known]
+    failed = tuple(step.outcome.problem for step in past.steps if step.outcome and step.outcome.problem)
+    moved = Moved(
+        len(done) + len(failed),
+        len(actions),
+        sum(action.transferred_bytes for action in done),
+        sum(action.transferred_bytes for action in actions),
+        len(failed),
+    )
+    return replace(job, moved=moved), failed
+
+
 class JobStore:
     """The jobs of one tree on disk. Every write is whole or not there; `LocalError` if it cannot be done."""
 
@@ -124,6 +144,24 @@ class JobStore:
 
     def save(self, job: Job) -> None:
         files.write_atomically(self._path(self._where.job(job.id)), _JOB.dump_json(job))
+
+    def keep(self, job: Job) -> Job:
+        """As `save`; that the disk is full must not keep a run from ending well, so then it is a problem of the job that is returned."""
+        try:
+            self.save(job)
+        except LocalError as error:
+            told = Problem("", "", error.code, error.sentence)
+            return replace(job, problems=(*job.problems, told)[:PROBLEMS_SHOWN], problem_count=job.problem_count + 1)
+        return job
+
+    def with_problems(self, job: Job, problems: tuple[Problem, ...]) -> Job:
+        """The job with these problems; all of them are kept, the first are at hand."""
+        if len(problems) > PROBLEMS_SHOWN:
+            try:
+                self.save_problems(job.id, problems)
+            except LocalError as error:
+                _log.error("The problems of job %s are not kept: %s", job.id, error.sentence)
+        return replace(job, problems=problems[:PROBLEMS_SHOWN], problem_count=len(problems))
 
     def save_problems(self, job_id: str, problems: Iterable[Problem]) -> None:
         files.write_atomically(self._path(self._where.job_problems(job_id)), _PROBLEMS.dump_json(tuple(problems)))
