@@ -15,15 +15,14 @@ from api_server import Api, running
 from asking import ask, done, ended, job, listening, sent, wait_until
 from callsheet.action import Plan
 from callsheet.errors import TreeError
-from callsheet.run import new_run_id
+from callsheet.library import Library
+from callsheet.report import Proposal, Transfer
+from callsheet.run import Stop, new_run_id
 from callsheet.settings import open_library
 from callsheet.web.jobstore import JobStore, Wanted
 from factory import Tree
 from gate import Gate
 from stage import ANNA, BERT, picture
-
-_HEARD_S = 0.4
-"""A run asks ten times a second whether it is to stop."""
 
 NAMES = ("a.png", "b.png", "c.png")
 
@@ -50,6 +49,24 @@ def api(tree: Tree) -> Iterator[Api]:
     library = open_library(tree.root, remote=tree.remote, environ={"CALLSHEET_TRANSFERS": "1"})
     with running(library, watch=False) as api:
         yield api
+
+
+@pytest.fixture
+def stopping(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set as soon as a run has heard that it is to stop."""
+    heard = threading.Event()
+    apply = Library.apply
+
+    def listening(library: Library, plan: Plan | Proposal, *, stop: Stop, **options: Any) -> Transfer:
+        def asked() -> bool:
+            if said := stop():
+                heard.set()
+            return said
+
+        return apply(library, plan, stop=asked, **options)
+
+    monkeypatch.setattr(Library, "apply", listening)
+    return heard
 
 
 def open_gate(api: Api) -> None:
@@ -214,13 +231,15 @@ def test_jobs_about_one_actor_wait_and_others_run_side_by_side(api: Api, gate: G
     assert job(api, everyone["id"])["started_at"] is None
 
 
-def test_a_job_that_waits_or_runs_is_cancelled_and_gone_on_with(api: Api, gate: Gate, tree: Tree) -> None:
+def test_a_job_that_waits_or_runs_is_cancelled_and_gone_on_with(
+    api: Api, gate: Gate, tree: Tree, stopping: threading.Event
+) -> None:
     first = ask(api, verb="push", actors=[ANNA])
     second = ask(api, verb="push", actors=[ANNA])
     wait_until(lambda: gate.waiting)
     assert sent(api, "DELETE", f"/api/jobs/{second['id']}", 202)["state"] == "cancelled"
     assert sent(api, "DELETE", f"/api/jobs/{first['id']}", 202)["state"] == "running"
-    time.sleep(_HEARD_S)
+    assert stopping.wait(20)
     gate.opened.set()
     cancelled = ended(api, first)
     assert cancelled["state"] == "cancelled"
@@ -237,12 +256,14 @@ def test_a_job_that_waits_or_runs_is_cancelled_and_gone_on_with(api: Api, gate: 
     assert sent(api, "DELETE", "/api/jobs/nothing", 404)["error"] == "unknown_job"
 
 
-def test_a_plan_that_was_cancelled_is_gone_on_with_as_it_was_shown(api: Api, gate: Gate, tree: Tree) -> None:
+def test_a_plan_that_was_cancelled_is_gone_on_with_as_it_was_shown(
+    api: Api, gate: Gate, tree: Tree, stopping: threading.Event
+) -> None:
     shown = done(api, verb="push", actors=[ANNA], dry_run=True)
     carried = ask(api, plan_of=shown["id"])
     wait_until(lambda: gate.waiting)
     sent(api, "DELETE", f"/api/jobs/{carried['id']}", 202)
-    time.sleep(_HEARD_S)
+    assert stopping.wait(20)
     gate.opened.set()
     assert ended(api, carried)["state"] == "cancelled"
     tree.image(ANNA, "later.png", picture(50))
