@@ -23,7 +23,7 @@ from callsheet.settings import open_library
 from callsheet.web.service import Service
 from command import environment, run
 from factory import Tree
-from faults import Reply, fault_server
+from faults import Reply, Seen, fault_server
 from gate import Gate
 from servers import REGION, Server
 from stage import ANNA, BERT, picture
@@ -61,12 +61,26 @@ def test_a_server_that_is_killed_amid_a_push_is_gone_on_with(tmp_path: Path, min
     def objects() -> dict[str, str]:
         return {found.location.key.removeprefix(prefix): found.etag for found in library.remote.list(bucket, prefix)}
 
-    with served(tree.root, env) as (process, api):
+    forwarding: list[Seen] = []
+
+    def slow(seen: Seen) -> Reply:
+        forwarding.append(seen)
+        reply = s3.forwarded(seen)
+        forwarding.remove(seen)
+        time.sleep(0.1 if seen.method == "PUT" else 0.0)
+        return reply
+
+    with (
+        fault_server(ministack_server.endpoint) as s3,
+        served(tree.root, {**env, "AWS_ENDPOINT_URL_S3": s3.endpoint}) as (process, api),
+    ):
+        s3.rule = slow
         first = ask(api, verb="push")
         waiting = ask(api, verb="verify")
         wait_until(lambda: len(job(api, first["id"])["outcomes"]) >= 3)
         process.send_signal(signal.SIGKILL)
         process.wait(20)
+        wait_until(lambda: not forwarding)
     arrived = objects()
     assert 3 <= len(arrived) < len(NAMES), "it was killed in the middle"
     with served(tree.root, env) as (process, api):
