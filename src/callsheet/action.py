@@ -211,3 +211,8 @@ class PastRun:
     def changed(self) -> bool:
         """Whether it did anything, or may have."""
         return bool(self.done or self.marks)
+
+    @property
+    def surely_changed(self) -> bool:
+        """Whether it did something, without a look at the sides: not so of a run that was killed before it knew of anything done."""
+        return any(step.known for step in self.steps) or bool(self.marks and self.ended)

@@ -154,24 +154,26 @@ class Journal:
         past = self._begun(last[0]) if last else None
         return past if past is not None and past.ended is None else None
 
-    def latest_not_taken_back(self, but: Container[str] = ()) -> PastRun:
+    def latest_not_taken_back(self, but: Container[str] = (), upto: str = "") -> PastRun:
         """The run that a plain `undo` is about: the last one that changed something, is no undo, and was not taken back.
 
-        Those in `but` are passed over.
+        Those in `but`, and with `upto` those after that run, are passed over.
 
         An undo that did not come to the end of its steps is gone on with. `UnderWay` if a later one is still going on.
         `PlanError` if the journal of a later one makes no sense: it may be the one that is meant.
         """
         taken: set[str] = set()
         for run in reversed(self.runs()):
-            self._check_over(run)
+            is_later = upto != "" and run > upto
+            if not is_later:
+                self._check_over(run)
             past = self._begun(run)
             if past is None or not past.changed:
                 continue
             if past.undoes:
                 if past.id not in taken and past.ended is not None and all(step.known for step in past.steps):
                     taken.add(past.undoes)
-            elif past.id not in taken and past.id not in but:
+            elif not is_later and past.id not in taken and past.id not in but:
                 return past
         raise UnknownRun("There is nothing to take back", hint="No run has changed anything that was not taken back.")
 

@@ -117,21 +117,28 @@ class Library:
         self,
         run_id: str = "",
         *,
+        or_before: bool = False,
         dry_run: bool = False,
+        stop: Stop = never,
         executor: Executor | None = None,
         on_progress: OnProgress = _silent,
     ) -> Proposal:
         """Plan to take back a past run: by default the last one that changed something and was not taken back.
 
-        `UnknownRun` if there is none, `UnderWay` if it is still going on. An undo is a run, too, and can be taken back by its own id.
+        With `or_before`, if it turns out that `run_id` did nothing, it is the last one before it that did. `UnknownRun` if there is
+        none, `UnderWay` if it is still going on. An undo is a run, too, and can be taken back by its own id. `stop` is as for `sync`;
+        then images of actors that were not looked at are refused.
         """
         idle: set[str] = set()  # runs that were killed before they did anything
+        is_named = bool(run_id) and not or_before
+        journal = self.journal
         with self._pool(executor) as pool:
             while True:
-                past = self.journal.read_over(run_id) if run_id else self.journal.latest_not_taken_back(idle)
-                proposal = propose_undo(self._run(SyncOptions(dry_run=dry_run)), past, pool, on_progress)
+                past = journal.read_over(run_id) if is_named else journal.latest_not_taken_back(idle, run_id)
+                proposal = propose_undo(self._run(SyncOptions(dry_run=dry_run)), past, pool, on_progress, stop)
                 plan = proposal.plan
-                if run_id or plan.actions or plan.marks or plan.refusals or proposal.seen.problems:
+                seen = proposal.seen
+                if is_named or plan.actions or plan.marks or plan.refusals or seen.problems or seen.interrupted:
                     return proposal
                 idle.add(past.id)
 

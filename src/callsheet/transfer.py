@@ -24,7 +24,7 @@ from callsheet.perform import Site
 from callsheet.plan import Choice, Subject, local_may_win, marks_taken_back, planned, restored, taken_back
 from callsheet.remote import Remote
 from callsheet.report import Proposal, Report, Transfer, distinct
-from callsheet.run import Run, Stop
+from callsheet.run import Run, Stop, never
 from callsheet.sync import OnProgress, run_sync
 
 
@@ -70,8 +70,11 @@ def propose(
     return Proposal(_plan(verb, (step for name in sorted(steps) for step in steps[name])), seen)
 
 
-def propose_undo(run: Run, past: PastRun, executor: Executor, on_progress: OnProgress) -> Proposal:
-    """Look at the actors that a past run was about, and plan how to take it back. For marks, the manifests are enough."""
+def propose_undo(run: Run, past: PastRun, executor: Executor, on_progress: OnProgress, stop: Stop = never) -> Proposal:
+    """Look at the actors that a past run was about, and plan how to take it back. For marks, the manifests are enough.
+
+    Once `stop` says yes, nothing is planned for actors that were not looked at.
+    """
     if past.marks:
         return Proposal(_plan(Verb.UNDO, marks_taken_back(past, _recorded(run, past)), past.id), Report("undo", (), ()))
     manifests: dict[str, Manifest] = {}
@@ -83,7 +86,9 @@ def propose_undo(run: Run, past: PastRun, executor: Executor, on_progress: OnPro
             unseen.add(actor.name)
 
     actors = frozenset(step.action.actor for step in past.steps)
-    seen = run_sync(unsurprised(run, past), (), executor, on_progress, among=actors, on_look=look)
+    seen = run_sync(unsurprised(run, past), (), executor, on_progress, among=actors, on_look=look, stop=stop)
+    if seen.interrupted:
+        unseen |= actors - manifests.keys()
     return Proposal(_plan(Verb.UNDO, taken_back(past, manifests, run.where, unseen), past.id), seen)
 
 

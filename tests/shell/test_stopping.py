@@ -166,3 +166,16 @@ def test_a_sync_that_is_not_stopped_is_asked_before_each_actor(library: Library)
     report = library.sync(stop=lambda: next(asked) < 0, on_progress=seen.append)
     assert not report.interrupted
     assert next(asked) >= len(ACTORS) == len(seen)
+
+
+@pytest.mark.parametrize("asked", [1, 5, 12])
+def test_a_stopped_undo_plans_nothing_for_actors_that_it_did_not_look_at(library: Library, asked: int) -> None:
+    run = library.apply(library.plan("pull")).run_id
+    for named in (run, ""):
+        proposal = library.plan_undo(named, stop=after(asked), executor=Inline())
+        assert proposal.seen.interrupted
+        seen = {row.actor.name for row in proposal.seen.actors}
+        assert len(seen) < len(ACTORS)
+        assert {action.actor for action in proposal.plan.actions} <= seen
+        assert {refusal.actor for refusal in proposal.plan.refusals} >= set(ACTORS) - seen
+        assert {refusal.code for refusal in proposal.plan.refusals} == {"not_seen"}

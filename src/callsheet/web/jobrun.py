@@ -78,7 +78,13 @@ def carry_out(library: Library, wanted: Wanted, plan: Plan | None, reins: Reins)
 
 def _proposed(library: Library, wanted: Wanted, reins: Reins) -> Proposal:
     if wanted.verb == "undo":
-        return library.plan_undo(wanted.run, dry_run=wanted.dry_run, on_progress=reins.on_looked)
+        return library.plan_undo(
+            wanted.run,
+            or_before=wanted.or_before,
+            dry_run=wanted.dry_run,
+            stop=reins.stop,
+            on_progress=reins.on_looked,
+        )
     return library.plan(
         wanted.verb,
         wanted.actors,

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from callsheet import files
 from callsheet.action import Action, Mark, Outcome, PastRun, Plan
-from callsheet.errors import CallsheetError, Collision, LocalError, LossRefused, TreeError, UsageError
+from callsheet.errors import CallsheetError, Collision, LossRefused, UsageError
 from callsheet.layout import printable
 from callsheet.library import Library
 from callsheet.model import Problem
 from callsheet.report import Moved, Progress, Proposal, distinct
-from callsheet.run import new_run_id
+from callsheet.run import Stop, never, new_run_id
 from callsheet.web import jobrun
 from callsheet.web.answers import ApiError
+from callsheet.web.claim import Claim
+from callsheet.web.ending import have_ended
 from callsheet.web.jobrun import Reins, Result
-from callsheet.web.jobstore import PROBLEMS_SHOWN, Failure, Job, JobStore, State, Wanted
+from callsheet.web.jobstore import PROBLEMS_SHOWN, Failure, Job, JobStore, State, Wanted, interrupted
 from callsheet.web.turns import Actors, Turn, Turns
 
 _RUNNERS = 4
 _WAITING = 100
 _KEPT = 200
+_POLLED_KEPT = 10
 _TOLD_EVERY_S = 0.2
-_LOCKED_S = 2.0
-_CLOSING_S = 10.0
 _RESUMABLE = ("interrupted", "cancelled", "failed")
 
 _log = logging.getLogger(__name__)
@@ -45,6 +43,7 @@ class _UnderWay:
     plan: Plan | None
     stop: threading.Event = field(default_factory=threading.Event)
     told_s: float = 0.0
+    problems: list[Problem] = field(default_factory=list)
 
 
 class Jobs:
@@ -58,6 +57,7 @@ class Jobs:
         self, library: Library, on_change: Callable[[Job], None], on_outcome: Callable[[Outcome], None]
     ) -> None:
         self.turns = Turns()
+        self.claim = Claim(library)
         self.notes: list[str] = []
         self._library = library
         self._on_change = on_change
@@ -67,67 +67,57 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._keys: dict[str, str] = {}
         self._under_way: dict[str, _UnderWay] = {}
-        self._closing = False
-        self._claimed = False
-        self._held = ExitStack()
+        self._closing = self._closed = False
+        self._running = 0
         self._runners = [
             threading.Thread(target=self._serve, name=f"callsheet-job-{number}", daemon=True)
             for number in range(_RUNNERS)
         ]
 
-    def claim(self) -> None:
-        """Keep other servers off this tree, until `close`. `TreeError` if one works on it."""
-        if self._claimed:
-            return
-        path = os.path.join(self._library.root, self._library.where.jobs_dir, "server.lock")
-        try:
-            self._held.enter_context(files.locked(path, _LOCKED_S))
-        except LocalError as error:
-            if error.__cause__ is not None:  # not that others hold it, but that it cannot be held
-                raise TreeError(f"This tree cannot be served: {error}", hint=error.hint) from error
-            hint = f"Use that one, or end it; it holds {path}."
-            raise TreeError("Another server works on this tree", hint=hint) from error
-        self._claimed = True
-
     def start(self) -> None:
         """Take up what an earlier server left, and begin to work. Claims the tree if that was not done."""
-        self.claim()
+        self.claim.take()
         jobs, self.notes = self._store.load()
         for job in jobs:
-            self._jobs[job.id] = job
+            self._jobs[job.id] = self._taken_up(job)
             if job.key:
                 self._keys[job.key] = job.id
-            if not job.ended:
-                self._save(self._left_by_a_stopped_server(job))
         self._prune()
+        self._running = len(self._runners)
         for runner in self._runners:
             runner.start()
 
-    def close(self) -> None:
-        """Ask all that runs to stop, and wait for it; what does not stop in time is interrupted."""
+    def stop(self) -> None:
+        """Ask all that runs to stop, and begin nothing more; `close` waits for that."""
         with self._lock:
             self._closing = True
             self._lock.notify_all()
             for work in self._under_way.values():
                 work.stop.set()
-        deadline = time.monotonic() + _CLOSING_S
-        for runner in self._runners:
-            if runner.is_alive():
-                runner.join(max(0.0, deadline - time.monotonic()))
+
+    def close(self, give_up: Stop = never) -> bool:
+        """Wait for all that runs to stop, until `give_up` says yes: what has not stopped by then is interrupted.
+
+        Whether all has stopped. If not, the tree stays claimed for as long as something works on it.
+        """
+        self.stop()
+        ended = have_ended(self._runners, give_up)
         with self._lock:
             for job_id in [*self._under_way]:
                 self._end(job_id, "interrupted")
-        self._held.close()
+            self._closed = True
+            self._release_if_over()
+        return ended
 
-    def submit(self, wanted: Wanted, *, key: str = "", asked: str = "") -> tuple[Job, bool]:
-        """A new job, and True; or the job that came with the same key, and False.
+    def submit(self, wanted: Wanted, *, key: str = "", asked: str = "", polled: bool = False) -> tuple[Job, bool]:
+        """A new job, and True; or the job that came with the same key, and False. `polled` says that nobody asked for it.
 
         Raises what tells at once that it makes no sense: `UsageError`, `UnknownActor`, `Collision`, `UnknownRun`, `ApiError`.
         """
         if known := self._with_key(key, asked):
             return known, False
         wanted, plan = self._understood(wanted)
-        return self._queued(wanted, plan, key, asked)
+        return self._queued(wanted, plan, key, asked, polled=polled)
 
     def get(self, job_id: str) -> Job:
         job = self._jobs.get(job_id)
@@ -151,18 +141,21 @@ class Jobs:
             work.stop.set()
             return self._end(job_id, "cancelled") if job.state == "queued" else job
 
-    def resume(self, job_id: str) -> Job:
-        """A new job that asks for the same."""
+    def resume(self, job_id: str, *, key: str = "") -> tuple[Job, bool]:
+        """A new job that asks for the same, and True; or the job that came with the same key, and False."""
+        asked = f"resume {job_id}"
+        if known := self._with_key(key, asked):
+            return known, False
         job = self.get(job_id)
         if job.state not in _RESUMABLE:
             hint = "Only what was interrupted, cancelled or failed is gone on with."
             raise ApiError(409, "not_resumable", f"Job {job_id} is {job.state}", hint=hint)
         if not job.wanted.plan_of:
-            return self.submit(job.wanted)[0]
+            return self.submit(job.wanted, key=key, asked=asked)
         plan, past = self._store.plan(job.id), self._past(job)
         done = {step.action for step in past.steps if step.known} if past else set()
         left = tuple(action for action in plan.actions if action not in done)
-        return self._queued(job.wanted, replace(plan, actions=left))[0]
+        return self._queued(job.wanted, replace(plan, actions=left), key, asked)
 
     def problems(self, job: Job) -> tuple[Problem, ...]:
         """All of them, also where the job shows only the first."""
@@ -176,25 +169,37 @@ class Jobs:
         """Some of what came of the job's images, from the `start`th on in the order in which it was known, and how many there are."""
         return self._library.journal.outcomes(job.run, start, most) if job.run else ([], 0)
 
-    def _queued(self, wanted: Wanted, plan: Plan | None, key: str = "", asked: str = "") -> tuple[Job, bool]:
+    def _queued(
+        self, wanted: Wanted, plan: Plan | None, key: str = "", asked: str = "", *, polled: bool = False
+    ) -> tuple[Job, bool]:
         scope = self._scope(wanted, plan)
         now = datetime.now(UTC)
-        job = Job(new_run_id(now), wanted, now, key=key, asked=asked, has_plan=plan is not None)
-        with self._lock:
-            if known := self._with_key(key, asked):
-                return known, False
-            if sum(self._jobs[job_id].state == "queued" for job_id in self._under_way) >= _WAITING:
-                raise ApiError(429, "busy", f"{_WAITING} jobs wait already", hint="Wait for some of them to end.")
-            if plan is not None:
-                self._store.save_plan(job.id, plan)
-            self._store.save(job)
-            self._jobs[job.id] = job
-            if key:
-                self._keys[key] = job.id
-            self._on_change(job)
-            self._under_way[job.id] = _UnderWay(self.turns.join(scope), plan)
-            self._prune()
-        return job, True
+        job = Job(new_run_id(now), wanted, now, key=key, asked=asked, has_plan=plan is not None, polled=polled)
+        if plan is not None:  # it may be large: others are not kept waiting for the disk
+            self._store.save_plan(job.id, plan)
+        queued = None
+        try:
+            with self._lock:
+                if known := self._with_key(key, asked):
+                    return known, False
+                queued = self._join(job, scope, plan)
+        finally:
+            if queued is None:
+                self._store.delete(job.id)
+        return queued, True
+
+    def _join(self, job: Job, scope: Actors, plan: Plan | None) -> Job:
+        """Put a job in the line. `ApiError` if too many wait."""
+        if sum(self._jobs[job_id].state == "queued" for job_id in self._under_way) >= _WAITING:
+            raise ApiError(429, "busy", f"{_WAITING} jobs wait already", hint="Wait for some of them to end.")
+        self._store.save(job)
+        self._jobs[job.id] = job
+        if job.key:
+            self._keys[job.key] = job.id
+        self._on_change(job)
+        self._under_way[job.id] = _UnderWay(self.turns.join(scope), plan)
+        self._prune()
+        return job
 
     def _with_key(self, key: str, asked: str) -> Job | None:
         """The job that came with a key. `ApiError` if that was another request."""
@@ -215,6 +220,9 @@ class Jobs:
                 raise ApiError(409, "no_plan", f"Job {shown.id} has no plan to carry out", hint=hint)
             return replace(shown.wanted, dry_run=False, plan_of=shown.id), self._store.plan(shown.id)
         jobrun.check(wanted)
+        if wanted.verb == "undo" and not wanted.run:  # the last run now, not the last when its turn comes
+            last = self._library.journal.latest_not_taken_back()
+            return replace(wanted, run=last.id, or_before=not last.surely_changed), None
         if not wanted.actors:
             return wanted, None
         found = self._library.survey().matching(wanted.actors)
@@ -226,6 +234,8 @@ class Jobs:
         """The actors that a job is about."""
         if plan is not None:
             return _actors_of(plan.actions, plan.marks)
+        if wanted.or_before:
+            return None
         if wanted.run:
             past = self._library.past(wanted.run)
             return _actors_of((step.action for step in past.steps), past.marks)
@@ -235,6 +245,13 @@ class Jobs:
         """A runner: takes one job after the other whose turn has come."""
         while (job_id := self._next()) is not None:
             self._run(job_id)
+        with self._lock:
+            self._running -= 1
+            self._release_if_over()
+
+    def _release_if_over(self) -> None:
+        if self._closed and not self._running:
+            self.claim.release()
 
     def _next(self) -> str | None:
         with self._lock:
@@ -276,7 +293,7 @@ class Jobs:
 
         def proposed(proposal: Proposal) -> None:
             wanted = self._jobs[job_id].wanted
-            self._change(job_id, wanted=replace(wanted, run=proposal.plan.undoes))
+            self._change(job_id, wanted=replace(wanted, run=proposal.plan.undoes, or_before=False))
 
         def begun(run: str) -> None:
             self._change(job_id, save=True, run=run, phase="moving")
@@ -284,7 +301,7 @@ class Jobs:
         def outcome(known: Outcome) -> None:
             self._on_outcome(known)
             if known.problem is not None:
-                self._add_problem(job_id, known.problem)
+                self._add_problem(job_id, work, known.problem)
 
         return Reins(work.stop.is_set, looked, moved, proposed, begun, outcome)
 
@@ -296,8 +313,9 @@ class Jobs:
             work.told_s = now_s
         self._change(job_id, told=due, **news)
 
-    def _add_problem(self, job_id: str, problem: Problem) -> None:
+    def _add_problem(self, job_id: str, work: _UnderWay, problem: Problem) -> None:
         with self._lock:
+            work.problems.append(problem)
             job = self._jobs[job_id]
             shown = (*job.problems, problem)[:PROBLEMS_SHOWN]
             self._change(job_id, told=False, problems=shown, problem_count=job.problem_count + 1)
@@ -308,73 +326,49 @@ class Jobs:
             job = self._jobs[job_id]
             if job.ended:
                 return job
-            job = self._jobs[job_id] = replace(job, **news)
+            job = replace(job, **news)
             if save:
-                job = self._save(job)
+                job = self._store.keep(job)
+            self._jobs[job_id] = job
             if told:
                 self._on_change(job)
             return job
 
     def _end(self, job_id: str, state: State, problems: tuple[Problem, ...] = (), **news: Any) -> Job:
         with self._lock:
-            job = self._jobs[job_id]
-            if job.ended:  # the server did not wait for it
-                return job
-            told = self._with_problems(job, distinct((*problems, *job.problems)))
-            news |= {"problems": told.problems, "problem_count": told.problem_count}
+            job, work = self._jobs[job_id], self._under_way.get(job_id)
+        if work is None:  # the server did not wait for it
+            return job
+        told = self._store.with_problems(job, distinct((*problems, *work.problems, *job.problems)))
+        news |= {"problems": told.problems, "problem_count": told.problem_count}
+        with self._lock:
+            if self._under_way.pop(job_id, None) is None:
+                return self._jobs[job_id]
             job = self._change(job_id, save=True, state=state, phase=None, ended_at=datetime.now(UTC), **news)
-            self.turns.leave(self._under_way.pop(job_id).turn)
+            self.turns.leave(work.turn)
             return job
 
     def _past(self, job: Job) -> PastRun | None:
         """What the journal tells of the job's run; None if it began none."""
         return self._library.past(job.run) if job.run else None
 
-    def _save(self, job: Job) -> Job:
-        """Keep a job's new state; that the disk is full must not keep a run from ending well."""
-        try:
-            self._store.save(job)
-        except CallsheetError as error:
-            told = Problem("", "", error.code, error.sentence)
-            job = replace(job, problems=(*job.problems, told)[:PROBLEMS_SHOWN], problem_count=job.problem_count + 1)
-        self._jobs[job.id] = job
-        return job
-
-    def _with_problems(self, job: Job, problems: tuple[Problem, ...]) -> Job:
-        """The job with these problems; all of them are kept, the first are at hand."""
-        if len(problems) > PROBLEMS_SHOWN:
-            try:
-                self._store.save_problems(job.id, problems)
-            except CallsheetError as error:
-                _log.error("The problems of job %s are not kept: %s", job.id, error.sentence)
-        return replace(job, problems=problems[:PROBLEMS_SHOWN], problem_count=len(problems))
-
-    def _left_by_a_stopped_server(self, job: Job) -> Job:
-        """The job as interrupted, with what its run did until then."""
-        job = replace(job, state="interrupted", phase=None, ended_at=datetime.now(UTC))
-        try:
-            past = self._past(job)
-        except CallsheetError as error:
-            return self._with_problems(job, (Problem("", "", error.code, error.sentence),))
-        if past is None:
+    def _taken_up(self, job: Job) -> Job:
+        """A job that a stopped server left, as it is from now on."""
+        if job.ended:
             return job
-        actions = [step.action for step in past.steps]
-        done = [step.action for step in past.steps if step.known]
-        failed = tuple(step.outcome.problem for step in past.steps if step.outcome and step.outcome.problem)
-        moved = Moved(
-            len(done) + len(failed),
-            len(actions),
-            sum(action.transferred_bytes for action in done),
-            sum(action.transferred_bytes for action in actions),
-            len(failed),
-        )
-        return self._with_problems(replace(job, moved=moved), failed)
+        try:
+            job, problems = interrupted(job, self._past(job))
+        except CallsheetError as error:
+            job, _ = interrupted(job, None)
+            problems = (Problem("", "", error.code, error.sentence),)
+        return self._store.keep(self._store.with_problems(job, problems))
 
     def _prune(self) -> None:
-        """Forget the oldest of those that have ended."""
+        """Forget the oldest of those that have ended: of those that nobody asked for, all but a few."""
         with self._lock:
             ended = [job for job in self._jobs.values() if job.ended]
-            for job in ended[: max(0, len(ended) - _KEPT)]:
+            polled, asked = ([job for job in ended if job.polled is kind] for kind in (True, False))
+            for job in (*polled[:-_POLLED_KEPT], *asked[:-_KEPT]):
                 del self._jobs[job.id]
                 self._keys.pop(job.key, None)
                 self._store.delete(job.id)

@@ -12,6 +12,7 @@ from callsheet.web.jobstore import Job, Phase, State, Wanted
 from callsheet.web.schema import ActorName, Body, ErrorBody, Filename, ProblemBody
 
 VerbName = Literal["sync", "verify", "push", "pull", "repair", "evict", "rm", "undo"]
+_NAMES_SHOWN = 100
 _ID = "20251017T163000.000Z-1a2b"
 _RUN = "20251017T163000.123Z-77aa"
 _REQUEST: dict[str, Any] = {
@@ -25,7 +26,9 @@ _JOB: dict[str, Any] = {
     "id": _ID,
     "verb": "push",
     "actors": ["0000_european_16_male"],
+    "actor_count": 1,
     "filenames": [],
+    "filename_count": 0,
     "good": False,
     "prefer": "",
     "run_to_undo": "",
@@ -89,12 +92,14 @@ class MovedBody(BaseModel):
 
 
 class JobBody(BaseModel):
-    """A job as lists and events have it: `problems` are the first hundred of `problem_count`."""
+    """A job as lists and events have it: `problems` are the first hundred of `problem_count`; `actors`, `filenames` likewise."""
 
     id: str
     verb: VerbName
     actors: list[str]
+    actor_count: int
     filenames: list[str]
+    filename_count: int
     good: bool
     prefer: Literal["", "local", "s3"]
     run_to_undo: str
@@ -117,7 +122,7 @@ class JobBody(BaseModel):
 
 
 class WholeJob(JobBody):
-    """A job with all of its problems, its plan, and a part of its outcomes."""
+    """A job with all of its names and problems, its plan, and a part of its outcomes."""
 
     plan: dict[str, Any] | None
     outcomes: list[dict[str, Any]]
@@ -132,14 +137,16 @@ class JobList(BaseModel):
     jobs: list[JobBody]
 
 
-def job_as_dict(job: Job) -> dict[str, Any]:
-    """A job without what there may be a million of."""
+def job_as_dict(job: Job, names_shown: int | None = _NAMES_SHOWN) -> dict[str, Any]:
+    """A job without what there may be a million of: the first of its actors and filenames, or, with None, all."""
     wanted = job.wanted
     return {
         "id": job.id,
         "verb": wanted.verb,
-        "actors": list(wanted.actors),
-        "filenames": list(wanted.filenames),
+        "actors": list(wanted.actors[:names_shown]),
+        "actor_count": len(wanted.actors),
+        "filenames": list(wanted.filenames[:names_shown]),
+        "filename_count": len(wanted.filenames),
         "good": wanted.good,
         "prefer": wanted.prefer,
         "run_to_undo": wanted.run,

@@ -35,6 +35,6 @@ class Poller:
             if any(job.state == "queued" and job.wanted == _SYNC for job in self._jobs.all()):
                 continue
             try:
-                self._jobs.submit(_SYNC)
+                self._jobs.submit(_SYNC, polled=True)
             except CallsheetError as error:
                 _log.warning("No sync was asked for: %s", error.sentence)

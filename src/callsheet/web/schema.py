@@ -174,4 +174,4 @@ class Health(BaseModel):
     status: Literal["ok"]
     version: str
     watching: bool
-    notes: list[str]
+    notes: list[str] = Field(default=[], description="Only for those who have the token")

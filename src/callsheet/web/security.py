@@ -15,17 +15,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.requests import cookie_parser
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callsheet.layout import printable
 from callsheet.web.answers import JSON, ApiError, error_of
 
 MAX_BODY_BYTES = 1 << 20
+KNOWN = "is_known"
+"""The state of each request that passes says by this name whether whoever makes it may see everything."""
 _READ_OFF_BYTES = 8 << 20
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -44,6 +46,12 @@ _LOCKED_OUT = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>callsheet</title>
 <h1>A token is needed</h1>
 <p>Open the link that <code>callsheet serve</code> printed when it was started.</p>
+</html>
+"""
+# No redirect: one that began at a link on another site, in a mail say, would bring no strict cookie along.
+_LOGGED_IN = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/"><title>callsheet</title>
+<p>You are logged in. <a href="/">Go on</a></p>
 </html>
 """
 
@@ -134,10 +142,12 @@ class Guard:
             shown = printable(hosts[0][:255]) if hosts else "none"
             hint = "If that is how you reach this server: callsheet serve --allow-host NAME"
             raise ApiError(403, "forbidden", f"This server does not go by the name {shown}", hint=hint)
+        is_known = not self._access.token or self._is_known(headers)
+        scope.setdefault("state", {})[KNOWN] = is_known
         if self._access.token:
             if scope["path"] == _LOGIN:
                 return self._login(scope)
-            if scope["path"] not in _OPEN_PATHS and not self._is_known(headers):
+            if scope["path"] not in _OPEN_PATHS and not is_known:
                 raise ApiError(401, "unauthorized", "This server asks for its token", hint=_HINT)
         if scope["method"] not in _SAFE_METHODS:
             _check_change(headers, f"{scheme}://{hosts[0]}")
@@ -147,7 +157,7 @@ class Guard:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])
         if not _same(given[0], self._access.token):
             raise ApiError(401, "unauthorized", "That is not this server's token", hint=_HINT)
-        response = RedirectResponse("/", HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
+        response = HTMLResponse(_LOGGED_IN, headers={"Cache-Control": "no-store"})
         secure = scope["scheme"] == "https"
         response.set_cookie(
             self._access.cookie, self._access.cookie_value, httponly=True, samesite="strict", secure=secure
@@ -158,11 +168,8 @@ class Guard:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return _same(given.strip(), self._access.token)
-        try:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(self._access.cookie)
-        except CookieError:
-            return False
-        return cookie is not None and _same(cookie.value, self._access.cookie_value)
+        cookie = cookie_parser(headers.get("cookie", "")).get(self._access.cookie)
+        return cookie is not None and _same(cookie, self._access.cookie_value)
 
     def _refusal(self, refusal: ApiError, headers: Headers) -> Response:
         if refusal.status != HTTPStatus.UNAUTHORIZED:

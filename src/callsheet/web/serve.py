@@ -31,12 +31,18 @@ _uvicorn_log = logging.getLogger("uvicorn.error")
 
 
 class Server(uvicorn.Server):
-    """Ends at the first Ctrl-C, and lets those who listen to its events go first. `force_exit` tells of a second."""
+    """Ends at the first Ctrl-C, and lets those who listen to its events go first. `was_forced` tells of a second, or of a job that went on."""
 
     def __init__(self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self.service = service
         self._on_ready = on_ready
+        self._left = False
+
+    @property
+    def was_forced(self) -> bool:
+        """Whether something is still under way."""
+        return self._left or self.force_exit
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self.service.start()
@@ -52,7 +58,7 @@ class Server(uvicorn.Server):
         _uvicorn_log.addFilter(_not_cancelled)
         await super().shutdown(sockets)
         if not self.force_exit:
-            self.service.close()
+            self._left = not self.service.close(lambda: self.force_exit)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the signal is not raised again
         if self.should_exit:
@@ -93,13 +99,14 @@ class AccessLog:
 def serve(library: Library, options: ServeOptions, *, on_ready: Callable[[str], None]) -> None:
     """Serve a tree until Ctrl-C. `on_ready` is called with the URL to open, the login link if a token is needed, once the server listens.
 
-    `KeyboardInterrupt` if it was pressed twice, with requests left unanswered. `UsageError` if the server cannot listen, or must not; `TreeError`
+    `KeyboardInterrupt` if it was pressed twice, or a job did not stop in time: the process is to end at once, whatever its threads do.
+    `UsageError` if the server cannot listen, or must not; `TreeError`
     if another one works on the tree.
     """
     with listen(options.host, options.port) as listener:
         server = make_server(library, options, listener, on_ready)
         server.run(sockets=[listener])
-    if server.force_exit:
+    if server.was_forced:
         raise KeyboardInterrupt
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -15,6 +16,7 @@ from callsheet.layout import printable
 from callsheet.library import Library
 from callsheet.model import Actor, Problem
 from callsheet.report import Report
+from callsheet.run import Stop, never
 from callsheet.web import views
 from callsheet.web.documents import Documents
 from callsheet.web.hub import Hub
@@ -28,6 +30,8 @@ from callsheet.web.poll import Poller
 from callsheet.web.thumbnails import Thumbnails, key_of
 from callsheet.web.views import Row, Size
 from callsheet.web.watch import Watcher
+
+_CLOSING_S = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -61,14 +65,26 @@ class Service:
         if self.poller:
             self.poller.start()
 
-    def close(self) -> None:
+    def close(self, hurry: Stop = never) -> bool:
+        """End all. What is under way is waited for, for ten seconds, or until `hurry` says yes.
+
+        Whether all has ended. What has not goes on until the process ends, and the tree stays claimed by it until then.
+        """
+        give_up_s = time.monotonic() + _CLOSING_S
+
+        def give_up() -> bool:
+            return hurry() or time.monotonic() >= give_up_s
+
+        self.watcher.stop()
+        self.jobs.stop()
         if self.poller:
             self.poller.close()
-        self.watcher.close()
-        self.jobs.close()
+        has_ended = self.watcher.close(give_up)
+        has_ended &= self.jobs.close(give_up)
         self.hub.close()
         self.index.close()
         self.thumbnails.close()
+        return has_ended
 
     @property
     def watching(self) -> bool:

@@ -11,10 +11,10 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from watchfiles import Change, watch
 
@@ -23,6 +23,8 @@ from callsheet.errors import CallsheetError, LossRefused
 from callsheet.library import Library
 from callsheet.model import Problem
 from callsheet.report import Report
+from callsheet.run import Stop, never
+from callsheet.web.ending import have_ended
 from callsheet.web.turns import Turns
 
 _TOLD_WITHIN_MS = 200
@@ -34,6 +36,8 @@ _LOSS_QUIET_S = 0.7
 _LOSS_LONGEST_WAIT_S = 5.0
 _TICK_S = 0.1
 _AGAIN_S = 10.0
+
+_News = TypeVar("_News")
 
 _log = logging.getLogger(__name__)
 _LEGACY = frozenset((layout.RESPONSE, layout.PROMPT_METADATA, layout.OLD_MANIFEST, layout.TRAINING_RESPONSE))
@@ -82,6 +86,7 @@ class Watcher:
         self._watching = False
         self._blind = ""
         self._loss = ""
+        self._told: frozenset[Problem] = frozenset()
         self._threads = [
             threading.Thread(target=self._listen, name="callsheet-watch", daemon=True),
             threading.Thread(target=self._look_again, name="callsheet-settle", daemon=True),
@@ -101,11 +106,14 @@ class Watcher:
         for thread in self._threads:
             thread.start()
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """Tell it to end; `close` waits for that."""
         self._ended.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join()
+
+    def close(self, give_up: Stop = never) -> bool:
+        """End, unless `give_up` says yes before that. Whether it has ended."""
+        self.stop()
+        return have_ended(self._threads, give_up)
 
     def _listen(self) -> None:
         """Watch; if that cannot be done or ends, say so, and try again now and then."""
@@ -155,7 +163,7 @@ class Watcher:
         to_sync: set[str] = set()
         written: set[Change] = set()
         for change, path in changes:
-            if path.startswith(self._actors):
+            if path.startswith(self._actors + os.sep):
                 name, matters = _meant(path[len(self._actors) + 1 :])
                 if matters is not None:
                     touched.add(name)
@@ -167,7 +175,7 @@ class Watcher:
             for name in to_sync | (
                 self._refused if written else frozenset()
             ):  # what was refused may be accepted by now
-                first_s = self._changed[name].first_s if name in self._changed else now_s
+                first_s = min(self._changed[name].first_s, now_s) if name in self._changed else now_s
                 self._changed[name] = _Waiting(first_s, now_s)
         if fresh:
             self._witness.touched(sorted(fresh))
@@ -190,26 +198,48 @@ class Watcher:
             with self._lock:
                 for name in free:
                     del self._changed[name]
-            lost = {name for name in free if self._has_lost(name)}
-            if back := self._refused & (free - lost):  # perhaps all is well again, perhaps what is left is a deletion
-                self._refused -= back
-                self._loss = self._loss if self._refused else ""
-                lost |= self._refused
-            if lost:
-                self._losing_since = _Waiting(self._losing_since.first_s if self._losing else now_s, now_s)
-                self._losing |= lost
-            self._sync(free - lost)
+            left = free
+            try:
+                lost = self._sort_losses(free, now_s)
+                if self._sync(free - lost) is None:
+                    left = frozenset()
+            finally:
+                self._look_later(left, now_s)
         if self._losing and self._losing_since.is_due(now_s, _LOSS_QUIET_S, _LOSS_LONGEST_WAIT_S):
-            self._record_losses()
+            self._record_losses(now_s)
 
-    def _record_losses(self) -> None:
+    def _sort_losses(self, names: frozenset[str], now_s: float) -> set[str]:
+        """Those of the actors that have lost images: they wait for others."""
+        lost = {name for name in names if self._has_lost(name)}
+        if back := self._refused & (names - lost):  # perhaps all is well again, perhaps what is left is a deletion
+            self._refused -= back
+            self._loss = self._loss if self._refused else ""
+            lost |= self._refused
+        if lost:
+            self._losing_since = _Waiting(self._losing_since.first_s if self._losing else now_s, now_s)
+            self._losing |= lost
+        return lost
+
+    def _look_later(self, names: frozenset[str], now_s: float) -> None:
+        """Look at actors again, but not at once: what hindered it hinders it still."""
+        later_s = now_s + _AGAIN_S
+        with self._lock:
+            for name in names:
+                self._changed.setdefault(name, _Waiting(later_s, later_s))
+
+    def _record_losses(self, now_s: float) -> None:
         """Of all that have lost images, at once; also of those whose losses were refused before, for it is their sum that counts."""
         wanted = frozenset(self._losing | self._refused)
         with self._free(wanted) as free:
-            if free == wanted:
-                self._losing.clear()
-                self._loss = self._sync(wanted)
-                self._refused = wanted if self._loss else frozenset()
+            if free != wanted:
+                return
+            error = self._sync(wanted)
+        if error is not None and not isinstance(error, LossRefused):
+            self._losing_since = _Waiting(now_s + _AGAIN_S, now_s + _AGAIN_S)
+            return
+        self._losing.clear()
+        self._loss = error.sentence if error else ""
+        self._refused = wanted if error else frozenset()
 
     @contextmanager
     def _free(self, names: frozenset[str]) -> Iterator[frozenset[str]]:
@@ -227,23 +257,41 @@ class Watcher:
         except CallsheetError:  # the sync tells it
             return False
 
-    def _sync(self, names: frozenset[str]) -> str:
-        """Bring manifests up to date. Returns why losses were not recorded; empty if nothing was refused."""
+    def _sync(self, names: frozenset[str]) -> CallsheetError | None:
+        """Bring manifests up to date. Returns what hindered it; a `LossRefused` if only that."""
+        if not names:
+            return None
         try:
             seen = self._library.survey()
             here = [name for name in sorted(names) if seen.named(name)]
             report = self._library.sync(here, offline=True, stop=self._ended.is_set) if here else None
         except CallsheetError as error:
-            refused = error.sentence if isinstance(error, LossRefused) else ""
-            if not refused or refused != self._loss:
-                self._witness.told(Problem("", "", error.code, error.sentence))
-            return refused
-        for problem in seen.problems:
-            if problem.actor in names:
-                self._witness.told(problem)
+            self._tell([Problem("", "", error.code, error.sentence)])
+            return error
+        over = {
+            problem
+            for problem in self._told
+            if problem.actor in names or (not problem.actor and problem.message != self._loss)
+        }
+        self._tell([problem for problem in seen.problems if problem.actor in names], over)
         if report:
-            self._witness.synced(report)
-        return ""
+            self._say(self._witness.synced, report)
+        return None
+
+    def _tell(self, problems: Sequence[Problem], over: Set[Problem] = frozenset()) -> None:
+        """Tell each problem once, until it is `over`."""
+        before = self._told
+        self._told = before - over | frozenset(problems)
+        for problem in problems:
+            if problem not in before:
+                self._say(self._witness.told, problem)
+
+    def _say(self, tell: Callable[[_News], None], news: _News) -> None:
+        """What is recorded is so, whether or not it can be told."""
+        try:
+            tell(news)
+        except Exception:  # noqa: BLE001  a witness may fail in any way
+            _log.exception("What was noticed could not be told")
 
 
 def _identity(path: str) -> tuple[int, ...]:

@@ -14,33 +14,28 @@ from callsheet.web import views
 from callsheet.web.actors import TheService
 from callsheet.web.answers import errors, json_response
 from callsheet.web.jobschema import JobBody, JobList, JobRequest, WholeJob, job_as_dict
-from callsheet.web.jobstore import State
+from callsheet.web.jobstore import Job, State
 
 router = APIRouter(tags=["jobs"])
 
 _MOST_OUTCOMES = 1000
+_SENT_BEFORE = {"model": JobBody, "description": "The job that came with this Idempotency-Key"}
+
+IdempotencyKey = Annotated[str, Header(max_length=255)]
 
 
 @router.post(
     "/api/jobs",
     status_code=202,
     response_model=JobBody,
-    responses={
-        200: {"model": JobBody, "description": "The job that came with this Idempotency-Key"},
-        **errors(400, 404, 409, 422, 429),
-    },
+    responses={200: _SENT_BEFORE, **errors(400, 404, 409, 422, 429)},
 )
-def ask(
-    service: TheService,
-    body: JobRequest,
-    idempotency_key: Annotated[str, Header(max_length=255)] = "",
-) -> Response:
+def ask(service: TheService, body: JobRequest, idempotency_key: IdempotencyKey = "") -> Response:
     """Ask for a job. It is carried out when no job before it is about one of its actors."""
     if body.verb is None and not body.plan_of:
         raise UsageError("A job needs a verb", hint="Give `verb`, or `plan_of`.")
     asked = hashlib.blake2b(body.model_dump_json().encode(), digest_size=16).hexdigest()
-    job, is_new = service.jobs.submit(body.wanted(), key=idempotency_key, asked=asked)
-    return json_response(job_as_dict(job), 202 if is_new else 200, {"Location": f"/api/jobs/{job.id}"})
+    return _asked(*service.jobs.submit(body.wanted(), key=idempotency_key, asked=asked))
 
 
 @router.get("/api/jobs", response_model=JobList, responses=errors(422))
@@ -60,14 +55,14 @@ def one_job(
     job_id: str,
     outcomes_from: Annotated[int, Query(ge=0, le=100_000_000)] = 0,
 ) -> Response:
-    """One job, with its plan, all of its problems, and up to a thousand of its outcomes, in the order in which they were known."""
+    """One job, with its plan, all of its names and problems, and up to a thousand of its outcomes, in the order in which they were known."""
     jobs = service.jobs
     job = jobs.get(job_id)
     plan = jobs.plan_as_json(job)
     outcomes, count = jobs.outcomes(job, outcomes_from, _MOST_OUTCOMES)
     return json_response(
         {
-            **job_as_dict(job),
+            **job_as_dict(job, names_shown=None),
             "problems": views.problems(jobs.problems(job)),
             "plan": plan and orjson.Fragment(plan),
             "outcomes": [outcome_row(outcome) for outcome in outcomes],
@@ -82,7 +77,16 @@ def cancel(service: TheService, job_id: str) -> Response:
     return json_response(job_as_dict(service.jobs.cancel(job_id)), 202)
 
 
-@router.post("/api/jobs/{job_id}/resume", status_code=202, response_model=JobBody, responses=errors(404, 409, 429))
-def resume(service: TheService, job_id: str) -> Response:
+@router.post(
+    "/api/jobs/{job_id}/resume",
+    status_code=202,
+    response_model=JobBody,
+    responses={200: _SENT_BEFORE, **errors(404, 409, 422, 429)},
+)
+def resume(service: TheService, job_id: str, idempotency_key: IdempotencyKey = "") -> Response:
     """A new job that goes on with one that was interrupted, cancelled or failed."""
-    return json_response(job_as_dict(service.jobs.resume(job_id)), 202)
+    return _asked(*service.jobs.resume(job_id, key=idempotency_key))
+
+
+def _asked(job: Job, is_new: bool) -> Response:
+    return json_response(job_as_dict(job), 202 if is_new else 200, {"Location": f"/api/jobs/{job.id}"})
