@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,6 +78,10 @@ def running(library: Library, **options: Any) -> Iterator[Api]:
         thread.start()
         try:
             assert ready.wait(_CALM_S), "the server did not start"
+            deadline = time.monotonic() + _CALM_S
+            while server.service.index.indexing is not None:  # until then it lists only whom it has read
+                assert time.monotonic() < deadline, "the server did not read the manifests"
+                time.sleep(0.005)
             yield Api(urls[0], server.service, http)
         finally:
             server.should_exit = True
