@@ -113,6 +113,20 @@ def test_a_plan_without_anything_to_do_says_so(screen: Screen) -> None:
     assert not screen.find("#plan .yes").is_visible()
 
 
+def test_a_double_click_plans_once_and_two_plans_are_shown_in_turn(screen: Screen, ground: Ground) -> None:
+    screen.open()
+    asked: list[str | None] = []
+    screen.page.on("request", lambda sent: asked.append(sent.post_data) if sent.method == "POST" else None)
+    screen.find(".head [data-verb=push]").dblclick()
+    screen.page.wait_for_selector("#plan[open]")
+    screen.evaluate("document.querySelector('.head [data-verb=pull]').click()")
+    screen.confirm("Push 4 images")
+    assert len(asked) == 3, asked
+    screen.confirm("Pull 2 images")
+    until(lambda: {*FAR} <= ground.here())
+    assert {*LOCAL} <= ground.there()
+
+
 def test_what_changed_after_the_plan_is_left_and_told(screen: Screen, ground: Ground) -> None:
     screen.open()
     screen.select(LOCAL[0], LOCAL[1])

@@ -16,25 +16,37 @@ export class Jobs extends EventTarget {
     super();
     this.undo = undo;
     this.waiting = new Map();
+    this.planning = new Set();
+    this.answered = Promise.resolve(); // kept once the plan that is shown was answered
     live.addEventListener("job", ({ detail }) => this.waiting.get(detail.id)?.(detail));
   }
 
-  /** Plans `request`, shows the plan, and carries it out if that is wanted. Gives the ended job, or null. */
+  /** Plans `request`, shows the plan, and carries it out if that is wanted. Gives the ended job, or null. A second click is no second proposal. */
   async propose(request) {
+    const key = JSON.stringify(request);
+    if (this.planning.has(key)) return null;
+    this.planning.add(key);
+    const planned = await this.plan(request).finally(() => this.planning.delete(key));
+    if (!planned) return null;
+    this.answered = this.answered.then(() => confirmPlan(planned)); // plans are shown one after another
+    if (!(await this.answered)) return null;
+    return this.run(LOOKS.has(request.verb) ? request : { plan_of: planned.id }, request.verb);
+  }
+
+  /** The dry run of `request`; null, and told, if it did not end well. */
+  async plan(request) {
     const [, , doing] = verbWords(request.verb);
     const card = this.card(LOOKS.has(request.verb) ? "Looking at both sides" : `Planning: ${doing}`);
-    let planned;
     try {
-      planned = await this.follow(await postJob({ ...request, dry_run: true }), card);
+      const planned = await this.follow(await postJob({ ...request, dry_run: true }), card);
+      if (planned.state === "failed" || planned.state === "interrupted") fail(told(planned));
+      return planned.state === "done" ? planned : null;
     } catch (error) {
       fail(error);
       return null;
     } finally {
       card.remove();
     }
-    if (planned.state === "failed" || planned.state === "interrupted") fail(told(planned));
-    if (planned.state !== "done" || !(await confirmPlan(planned))) return null;
-    return this.run(LOOKS.has(request.verb) ? request : { plan_of: planned.id }, request.verb);
   }
 
   /** Carries out `request` at once. */
