@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from screen import BOTH, EDITED, FAR, LOCAL, REPLACED, SYNCED, Ground, Screen, until
+from screen import BOTH, EDITED, FAR, IMAGES, LOCAL, REPLACED, SYNCED, Ground, Screen, until
 
 
 def _open(screen: Screen, filename: str) -> Screen:
@@ -150,6 +150,27 @@ def test_triage_decides_by_single_keys_and_records_at_the_end(screen: Screen, gr
     screen.wait("!document.querySelector('#triage').open")
     screen.press("Control+z")
     until(lambda: ground.good() == {SYNCED[1]})
+
+
+def test_keys_that_follow_at_once_are_for_what_was_opened(look: Screen) -> None:
+    look.open()
+    look.evaluate(
+        "for (const key of ['t', 'g', 'n', 'Escape']) document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
+    )
+    assert look.find("#triage .summary li b").all_inner_texts() == ["1", "1", str(len(IMAGES) - 2)]
+
+
+def test_what_is_on_screen_can_be_opened_while_the_server_is_away(look: Screen) -> None:
+    look.open()
+    look.page.context.set_offline(True)
+    look.focus(SYNCED[0])
+    look.press("Enter")
+    assert look.viewed() == SYNCED[0]
+    look.press("Escape")
+    look.press("t")
+    look.page.wait_for_selector("#triage[open]")
+    look.page.context.set_offline(False)
+    look.told.clear()  # the browser says that requests failed
 
 
 def test_triage_ends_with_its_last_image_and_can_go_on(look: Screen) -> None:

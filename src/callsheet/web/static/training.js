@@ -10,7 +10,9 @@ import { Model } from "./model.js";
 import { fail, tell } from "./notices.js";
 import { showProblems } from "./problems.js";
 import { Selection } from "./selection.js";
+import { Triage } from "./triage.js";
 import { Undo } from "./undo.js";
+import { Viewer } from "./viewer.js";
 
 const LARGEST = 5;
 const MIDDLE = 2;
@@ -64,29 +66,24 @@ const clearFilter = () => {
   filterBy({ status: [], q: "", good: false });
 };
 
-// Viewer and triage are loaded when they are wanted.
+// The viewer and the triage
 
-let viewer;
-let triaging;
+const viewer = new Viewer(model, {
+  good: (filename) => good([filename]),
+  verb: (verb, filename) => run(verb, [filename]),
+  settle: (prefer, filename) => jobs.propose({ verb: "repair", actors: [name], filenames: [filename], prefer }),
+  undo: () => undo.take(),
+}, {
+  onShow: (filename) => history.replaceState(history.state, "", query(model.filter, filename)),
+  onClose: closed,
+});
+const triaging = new Triage(model, (decided) => marks.apply(decided));
+const triage = () => triaging.start(chosenOrShown());
 
-async function openedViewer() {
-  const { Viewer } = await import("./viewer.js");
-  viewer ??= new Viewer(model, {
-    good: (filename) => good([filename]),
-    verb: (verb, filename) => run(verb, [filename]),
-    settle: (prefer, filename) => jobs.propose({ verb: "repair", actors: [name], filenames: [filename], prefer }),
-    undo: () => undo.take(),
-  }, {
-    onShow: (filename) => history.replaceState(history.state, "", query(model.filter, filename)),
-    onClose: closed,
-  });
-  return viewer;
-}
-
-async function open(filename) {
-  if (new URLSearchParams(location.search).has("image")) return; // it is about to be
+function open(filename) {
+  if (new URLSearchParams(location.search).has("image")) return; // it is open, or will be once the images are loaded
   history.pushState({ opened: true }, "", query(model.filter, filename));
-  (await openedViewer()).show(filename);
+  viewer.show(filename);
 }
 
 /** The viewer is shut: the URL is as before it was opened, and the grid is where it was. */
@@ -97,19 +94,13 @@ function closed() {
   if (shown) grid.focus(shown);
 }
 
-async function followUrl() {
+function followUrl() {
   const image = fromUrl();
-  if (image && model.byName.has(image)) (await openedViewer()).show(image);
+  if (image && model.byName.has(image)) viewer.show(image);
   else if (image) {
     tell(`${name} has no image ${image}`);
     history.replaceState(null, "", query(model.filter));
   } else if (byId("viewer").open) byId("viewer").close();
-}
-
-async function triage() {
-  const { Triage } = await import("./triage.js");
-  triaging ??= new Triage(model, (decided) => marks.apply(decided));
-  triaging.start(chosenOrShown());
 }
 
 // What is done to images
@@ -141,7 +132,7 @@ function show() {
   attribute(images, "aria-busy", null);
   selection.keep(model.byName);
   grid.show();
-  viewer?.update();
+  viewer.update();
   for (const tile of document.querySelectorAll("[data-filter]")) {
     const { filter } = tile.dataset;
     const count = data[`${filter || "total"}_count`];
@@ -274,7 +265,7 @@ addKeys("Images", [
   { keys: ["d"], does: "Pull: download what is only in S3", run: () => run("pull", chosen()) },
   { keys: ["r"], does: "Repair what differs", run: () => run("repair", chosen()) },
   { keys: ["Delete"], does: "Remove from both sides", run: () => run("rm", chosen()) },
-  { keys: ["t"], does: "Triage", run: () => triage() },
+  { keys: ["t"], does: "Triage", run: triage },
 ], null);
 addKeys("Page", [
   { keys: ["/"], does: "Search", run: () => byId("search").select() },
