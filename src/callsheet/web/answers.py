@@ -60,6 +60,14 @@ def error_of(error: CallsheetError) -> Response:
     return error_response(error.http_status, error.code, str(error), error.hint)
 
 
+def http_error(error: HTTPException) -> Response:
+    """The answer to a path or a method that there is not."""
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    response = error_response(error.status_code, codes.get(error.status_code, "http"), str(error.detail))
+    response.headers.update(error.headers or {})
+    return response
+
+
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route may answer, for OpenAPI."""
     return {status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in statuses}
@@ -80,10 +88,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _(_: Request, error: HTTPException) -> Response:
-        codes = {404: "not_found", 405: "method_not_allowed"}
-        response = error_response(error.status_code, codes.get(error.status_code, "http"), str(error.detail))
-        response.headers.update(error.headers or {})
-        return response
+        return http_error(error)
 
     @app.exception_handler(Exception)
     def _(_: Request, __: Exception) -> Response:
