@@ -53,7 +53,10 @@ def test_repair_mends_what_differs_and_refuses_what_nobody_can_know(screen: Scre
     screen.select(*APART)
     screen.find("#picked [data-verb=repair]").click()
     screen.page.wait_for_selector("#plan[open]")
-    assert BOTH in screen.find("#plan .refusals li").inner_text()
+    refused = screen.find("#plan .refusals li").inner_text()
+    assert BOTH in refused
+    assert "--prefer" not in refused
+    assert screen.find("#plan .refusals a").get_attribute("href") == f"/actors/{ANNA}?image={BOTH}"
     screen.confirm("Repair 2 images")
     assert ground.bytes_there(EDITED) == mine
     assert ground.bytes_here(REPLACED) == theirs
@@ -80,6 +83,7 @@ def test_remove_takes_from_both_sides_and_undo_brings_back(screen: Screen, groun
     screen.press("Delete")
     screen.confirm("Remove 1 image")
     assert screen.find(".job .title").inner_text() == "Removed 1 image"
+    assert screen.find(".job .outcomes li").count() == 1
     assert SYNCED[3] not in ground.here() | ground.there()
     screen.wait(f"!document.querySelector('#images [data-key=\"{SYNCED[3]}\"]')")
     assert screen.find(f'#missing [data-key="{SYNCED[3]}"]').count() == 1

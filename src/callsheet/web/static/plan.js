@@ -1,6 +1,7 @@
 // The dialog that shows a plan before it is carried out.
 
 import { byId, bytes, make, number, plural, say, statusOf } from "./format.js";
+import { wordsOf } from "./problems.js";
 
 const SHOWN = 300;
 const VERBS = {
@@ -42,7 +43,7 @@ export function confirmPlan(job) {
   say(byId("plan-title"), anything ? title : `Nothing to ${verb.toLowerCase()}`);
   say(dialog.querySelector(".said"), looking ? foreseen(job.summary) : anything ? consequence(job.verb, actions) : problems.length ? "What could not be looked at is left as it is." : refusals.length ? "All of it is refused." : "Everything is as this would make it.");
   dialog.querySelector(".sums").replaceChildren(...sums(actions));
-  const told = (problem) => make("li", {}, make("span", {}, problem.filename || problem.actor), make("span", { class: "why" }, problem.message));
+  const told = (problem) => make("li", {}, named(problem), make("span", { class: "why" }, wordsOf(problem, job.prefer)));
   list(dialog.querySelector(".troubles"), plural(problems.length, "problem"), problems, told);
   list(dialog.querySelector(".refusals"), `Refused: ${plural(refusals.length, "image")}`, refusals, told);
   const many = new Set(actions.map((action) => action.actor)).size > 1;
@@ -56,6 +57,12 @@ export function confirmPlan(job) {
   yes.classList.toggle("danger", job.verb === "rm");
   say(dialog.querySelector(".no"), anything ? "Cancel" : "Close");
   return decided(dialog, anything ? yes : dialog.querySelector(".no"));
+}
+
+/** What a problem is about; an image can be opened. */
+function named({ actor, filename }) {
+  if (!filename) return make("span", {}, actor);
+  return make("a", { href: `/actors/${encodeURIComponent(actor)}?image=${encodeURIComponent(filename)}` }, filename);
 }
 
 const known = (problem) => `${problem.actor}/${problem.filename}/${problem.code}`;
