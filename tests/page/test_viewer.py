@@ -187,6 +187,24 @@ def test_triage_ends_with_its_last_image_and_can_go_on(look: Screen) -> None:
     assert not look.find("#images .card.good").count()
 
 
+def test_what_triage_could_not_record_is_kept_to_be_tried_again(screen: Screen, ground: Ground) -> None:
+    screen.open()
+    screen.page.route(
+        "**/training-data", lambda route: route.abort() if route.request.method == "PATCH" else route.continue_()
+    )
+    screen.press("t", "g", "Escape", "Enter")
+    screen.page.wait_for_selector("#triage .toast.bad")
+    assert screen.find("#triage .summary h3").inner_text() == "1 mark would change"
+    leaving = "(() => { const event = new Event('beforeunload', { cancelable: true }); dispatchEvent(event); return event.defaultPrevented; })()"
+    assert screen.evaluate(leaving), "the browser asks before it leaves"
+    screen.page.unroute_all()
+    screen.press("Enter")
+    screen.wait("!document.querySelector('#triage').open")
+    assert ground.good() == {BOTH, SYNCED[1]}
+    assert not screen.evaluate(leaving)
+    screen.told.clear()  # the browser says that a request failed
+
+
 def test_triage_takes_the_selection(look: Screen) -> None:
     look.open()
     look.select(LOCAL[0], EDITED)

@@ -17,7 +17,12 @@ export class Triage {
       event.preventDefault();
       this.escape();
     });
-    this.dialog.addEventListener("close", () => this.removeKeys());
+    const guard = (event) => this.changes.size && event.preventDefault();
+    this.guard = (on) => (on ? addEventListener : removeEventListener)("beforeunload", guard);
+    this.dialog.addEventListener("close", () => {
+      this.removeKeys();
+      this.guard(false);
+    });
   }
 
   /** Begins with `names`, in their order. */
@@ -28,6 +33,7 @@ export class Triage {
     this.decided = new Map();
     this.dialog.showModal();
     this.removeKeys = addKeys("Triage", this.bindings(), this.dialog);
+    this.guard(true);
     this.show();
   }
 
@@ -108,7 +114,6 @@ export class Triage {
   }
 
   finish() {
-    this.stopped = this.place;
     this.toggle(true);
     this.summarize();
   }
@@ -121,11 +126,15 @@ export class Triage {
     else if (act === "resume") {
       this.place = Math.min(this.place, this.names.length - 1);
       this.show();
-    } else if (act === "save") {
-      const { changes } = this;
-      this.dialog.close();
-      await this.commit(changes);
-    }
+    } else if (act === "save") await this.save();
+  }
+
+  /** Records what was decided. If that fails, all of it is kept, to be tried again. */
+  async save() {
+    if (this.saving) return;
+    this.saving = true;
+    if (await this.commit(this.changes)) this.dialog.close();
+    this.saving = false;
   }
 
   bindings() {
