@@ -105,10 +105,10 @@ function followUrl() {
 
 // What is done to images
 
-/** What a verb or a mark is for: the selection, else the active image. */
+/** What a verb or a mark is for: the selection, else the image that has the focus. */
 function chosen() {
   if (selection.size) return model.images.map((image) => image.filename).filter((filename) => selection.has(filename));
-  return grid.active ? [grid.active] : [];
+  return grid.focused ? [grid.focused] : [];
 }
 
 const chosenOrShown = () => (selection.size ? chosen() : model.visible.map((image) => image.filename));
@@ -131,6 +131,7 @@ function show() {
   if (!data) return;
   attribute(images, "aria-busy", null);
   selection.keep(model.byName);
+  picked();
   grid.show();
   viewer.update();
   for (const tile of document.querySelectorAll("[data-filter]")) {
@@ -169,6 +170,13 @@ function others(data) {
   }
 }
 
+function picked() {
+  byId("picked").hidden = selection.size === 0;
+  document.body.classList.toggle("picking", selection.size > 0);
+  const unseen = [...selection.names].filter((filename) => model.indexOf(filename) < 0).length;
+  say(byId("picked").querySelector(".count"), `${number(selection.size)} selected${unseen ? `, ${number(unseen)} not shown` : ""}`);
+}
+
 function base(url) {
   const image = byId("base").querySelector("img");
   if (url && image) attribute(image, "src", `${url}&width=256`);
@@ -202,11 +210,7 @@ model.addEventListener("failed", ({ detail }) => {
   attribute(images, "aria-busy", null);
   showProblems(byId("notes"), [{ actor: "", filename: "", code: detail.code, message: `${detail.message}. ${detail.hint ?? ""}` }]);
 });
-selection.addEventListener("change", () => {
-  byId("picked").hidden = selection.size === 0;
-  document.body.classList.toggle("picking", selection.size > 0);
-  say(byId("picked").querySelector(".count"), `${number(selection.size)} selected`);
-});
+selection.addEventListener("change", picked);
 const reload = debounced(() => model.load(), AGAIN_MS);
 live.addEventListener("actor", ({ detail }) => detail.actor_name === name && reload());
 live.addEventListener("reload", reload);
@@ -256,8 +260,8 @@ addKeys("Images", [
   { keys: steps.map(([key]) => `Shift+${key}`), named: ["Shift+←", "→", "↑", "↓"], does: "Move and select", run: ({ key }) => grid.move(...steps.find(([known]) => known === key).slice(1), true) },
   { keys: ["Home"], does: "First image", run: () => grid.go(0) },
   { keys: ["End"], does: "Last image", run: () => grid.go(Infinity) },
-  { keys: ["Enter"], does: "Look at it in full", run: () => (grid.active ? open(grid.active) : false) },
-  { keys: ["x", " "], does: "Select, or not", run: () => (grid.active ? selection.toggle(grid.active) : false) },
+  { keys: ["Enter"], does: "Look at it in full", run: () => (grid.focused ? open(grid.focused) : false) },
+  { keys: ["x", " "], does: "Select, or not", run: () => (grid.focused ? selection.toggle(grid.focused) : false) },
   { keys: ["Mod+a"], does: "Select all that are shown", run: () => selection.set(grid.names()) },
   { keys: ["i"], does: "Invert the selection", run: () => selection.invert(grid.names()) },
   { keys: ["g"], does: "Good, or not", run: () => good(chosen()) },
