@@ -201,6 +201,21 @@ def test_a_job_can_be_cancelled(screen: Screen, ground: Ground) -> None:
     assert ground.there().isdisjoint(LOCAL)
 
 
+def test_a_job_that_runs_already_is_shown_with_its_end_and_its_undo(screen: Screen, ground: Ground) -> None:
+    turn = screen.api.service.jobs.turns.join(frozenset({ANNA}))
+    assert screen.api.service.jobs.turns.begin(turn)
+    screen.api.send("POST", "/api/jobs", body={"verb": "pull", "actors": [ANNA]})
+    screen.open()
+    screen.page.wait_for_selector(".job .told:has-text('waiting')")
+    screen.page.reload()
+    screen.page.wait_for_selector(".job .told:has-text('waiting')")
+    assert screen.find(".job").count() == 1
+    screen.api.service.jobs.turns.leave(turn)
+    screen.page.wait_for_selector(".job .title:has-text('Pulled 2 images')")
+    _undo(screen)
+    until(lambda: ground.here().isdisjoint(FAR))
+
+
 def test_syncing_records_an_orphaned_file(screen: Screen) -> None:
     screen.open()
     screen.find("#orphaned [data-verb=sync]").click()

@@ -235,3 +235,4 @@ addKeys("Actors", [
 
 fromUrl();
 load();
+jobs.join().catch(fail);

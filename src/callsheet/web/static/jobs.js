@@ -53,18 +53,37 @@ export class Jobs extends EventTarget {
 
   /** Carries out `request` at once. */
   async run(request, verb = request.verb) {
-    const [, done, doing] = verbWords(verb);
-    const card = this.card(doing);
+    const card = this.card(verbWords(verb)[2]);
     try {
-      const job = await this.follow(await postJob(request), card);
-      if (STEPS.has(verb)) await complete(job);
-      this.conclude(job, card, done, verb);
+      const job = await this.see(await postJob(request), card);
+      if (job.run && verb !== "undo") this.undo.add(job.run);
       return job;
     } catch (error) {
       card.remove();
       fail(error);
       return null;
     }
+  }
+
+  /** Shows the jobs that wait or run already, about `actor` if one is named: of other windows, or of this one before it was loaded anew. */
+  async join(actor = null) {
+    const concerns = (job) => !job.dry_run && !this.waiting.has(job.id) && (!actor || !job.actors.length || job.actors.includes(actor));
+    const lists = await Promise.all(["running", "queued"].map((state) => get(`/api/jobs?state=${state}`)));
+    for (const job of lists.flatMap((list) => list.jobs).filter(concerns)) {
+      const card = this.card(verbWords(job.verb)[2]);
+      this.see(job, card).catch((error) => {
+        card.remove();
+        fail(error);
+      });
+    }
+  }
+
+  /** Follows a job to its end, and tells what came of it. */
+  async see(begun, card) {
+    const job = await this.follow(begun, card);
+    if (STEPS.has(job.verb)) await complete(job);
+    this.conclude(job, card);
+    return job;
   }
 
   card(title) {
@@ -114,8 +133,9 @@ export class Jobs extends EventTarget {
     };
   }
 
-  conclude(job, card, done, verb) {
-    if (job.run && verb !== "undo") this.undo.add(job.run);
+  conclude(job, card) {
+    const { verb } = job;
+    const [, done] = verbWords(verb);
     const { marked = 0 } = job.summary ?? {};
     const { count, failed } = counts(job);
     const parts = LOOKS.has(verb) ? [looked(job)] : [`${done} ${plural(count || marked, count || !marked ? "image" : "mark")}`];

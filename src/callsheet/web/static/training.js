@@ -288,3 +288,4 @@ byId("size").value = images.dataset.size;
 setInterval(show, 60000);
 await model.load();
 followUrl();
+jobs.join(name).catch(fail);
