@@ -48,6 +48,35 @@ def test_zoom_and_pan_by_keys_wheel_double_click_and_drag(look: Screen) -> None:
     assert _scale(look) >= 2
 
 
+def test_home_and_end_lead_to_the_first_and_last_that_are_shown(look: Screen) -> None:
+    look.open(f"/actors/0000_anna?status=local_only&image={SYNCED[0]}")
+    assert look.viewed() == SYNCED[0]
+    look.press("Home")
+    assert look.viewed() == LOCAL[0]
+    look.press("End")
+    assert look.viewed() == LOCAL[-1]
+
+
+def test_single_pixels_are_seen_as_such_when_they_are_large(look: Screen) -> None:
+    _open(look, SYNCED[0])
+    rendering = "getComputedStyle(document.querySelector('#viewer .pane img')).imageRendering"
+    assert look.evaluate(rendering) == "auto"
+    look.press(*["+"] * 5)
+    assert look.evaluate(rendering) == "pixelated"
+
+
+def test_a_picture_that_is_on_its_way_is_seen_small_meanwhile(look: Screen) -> None:
+    look.page.route("**/content?*", lambda _: None)  # never answered
+    look.open()
+    look.focus(SYNCED[0])
+    look.press("Enter")
+    look.wait("document.querySelector('#viewer .pane .soft').naturalWidth > 0")
+    look.page.unroute_all()
+    look.press("ArrowRight")
+    look.wait("document.querySelector('#viewer .pane img').naturalWidth > 0")
+    look.wait("!document.querySelector('#viewer .soft')")
+
+
 def test_the_panel_tells_both_sides_and_the_raw_entry(look: Screen) -> None:
     _open(look, BOTH)
     told = look.find(".panel").inner_text()

@@ -2,7 +2,7 @@
 
 import { attribute, byId, make, number, plural, say } from "./format.js";
 import { addKeys, showHelp } from "./keys.js";
-import { Stage } from "./stage.js";
+import { pane, Stage } from "./stage.js";
 
 export class Triage {
   /** `commit(marks)` records a Map of filename → good and tells whether that worked. */
@@ -57,10 +57,11 @@ export class Triage {
     attribute(dialog.querySelector('[data-act="back"]'), "disabled", place === 0 ? "" : null);
     for (const [act, value] of [["good", true], ["bad", false]]) attribute(dialog.querySelector(`footer [data-act="${act}"]`), "aria-pressed", String(decided === value));
     this.stage.fit();
-    const picture = make("img", { alt: names[place], draggable: "false", src: image?.content_url });
-    this.view.replaceChildren(make("figure", { class: "pane" }, picture));
+    const caption = dialog.querySelector(".caption");
+    const unseen = () => this.names[this.place] === names[place] && say(caption, `${names[place]} cannot be shown`);
+    this.view.replaceChildren(image ? pane(image, unseen) : make("figure", { class: "pane" }));
     const now = image?.good ? "now good" : "";
-    say(dialog.querySelector(".caption"), [names[place], now, image?.prompt].filter(Boolean).join(" · "));
+    say(caption, [names[place], now, image?.prompt].filter(Boolean).join(" · "));
     const next = this.model.byName.get(names[place + 1]);
     if (next) new Image().src = next.content_url;
     dialog.querySelector(".stage").focus();
