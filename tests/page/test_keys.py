@@ -133,6 +133,7 @@ def test_slash_searches_and_typing_is_typing(look: Screen) -> None:
 
 def test_brackets_turn_to_the_next_actor_and_keep_the_filter(look: Screen) -> None:
     look.open("/actors/0000_anna?status=local_only")
+    assert str(look.find("#next-actor").get_attribute("href")).endswith(f"/actors/{BERT}?status=local_only")
     look.press("]")
     look.page.wait_for_url(f"**/actors/{BERT}?status=local_only")
     look.page.wait_for_selector("main:not(:has([aria-busy]))")

@@ -142,6 +142,14 @@ def test_the_base_image_is_beside_or_its_lack_is_told(look: Screen) -> None:
     assert "No base image" in look.find("#base").inner_text()
 
 
+def test_a_base_image_that_is_gone_is_not_shown_on(screen: Screen, ground: Ground) -> None:
+    screen.open()
+    where = ground.tree.where
+    (ground.tree.root / where.folder(ANNA) / "base_image" / f"{ANNA}_base.png").unlink()
+    screen.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    screen.wait("document.querySelector('#base').textContent.includes('No base image')")
+
+
 def test_what_is_drawn_first_comes_with_the_page(browser: Browser, unchanged: Api) -> None:
     with on_screen(browser, unchanged, java_script_enabled=False) as screen:
         screen.page.goto(f"{unchanged.base}/actors/{ANNA}")

@@ -147,9 +147,9 @@ def training_page(request: Request, service: TheService, actor: str) -> Response
         return RedirectResponse(f"/actors/{quote(name, safe='')}{query}")
     service.index.refresh()
     before, after = service.index.neighbours(name)
-    return _render(
-        "training.html", actor=document, first=document["training_images"][:_FIRST_CARDS], before=before, after=after
-    )
+    first = document["training_images"][:_FIRST_CARDS]
+    files = quote(service.library.where.training_dir(name))
+    return _render("training.html", actor=document, first=first, files=files, before=before, after=after)
 
 
 @router.get("/static/{version}/{name}")

@@ -13,8 +13,8 @@ const LOCAL_DAMAGED = "This disk's version is damaged, so it replaces nothing. K
 /** What a problem of a job says; `prefer` is the side that the job was to keep, if any. */
 export const wordsOf = ({ code, message }, prefer) => (code === "conflict" && prefer ? LOCAL_DAMAGED : (WORDS[code] ?? message));
 
-/** Shows `problems` (`{actor, filename, code, message}`) in a section; hides it if there are none. */
-export function showProblems(section, problems) {
+/** Shows `problems` (`{actor, filename, code, message}`) in a section, `where` says of what; hides it if there are none. */
+export function showProblems(section, problems, where = "") {
   const said = JSON.stringify(problems);
   if (section.dataset.said === said) return;
   section.dataset.said = said;
@@ -22,5 +22,5 @@ export function showProblems(section, problems) {
   const lines = problems.map((problem) =>
     make("li", { title: problem.code }, make("b", {}, problem.filename || problem.actor), problem.message));
   const few = problems.length <= 3;
-  section.replaceChildren(make("details", { open: few ? "" : null }, make("summary", {}, plural(problems.length, "problem")), make("ul", {}, ...lines)));
+  section.replaceChildren(make("details", { open: few ? "" : null }, make("summary", {}, `${plural(problems.length, "problem")} ${where}`.trim()), make("ul", {}, ...lines)));
 }

@@ -1,6 +1,6 @@
 // The Training Data tab: puts the model, the grid, the viewer and the jobs together, and keeps all that is shown in the URL.
 
-import { attribute, byId, bytes, debounced, number, plural, say, time, make } from "./format.js";
+import { attribute, byId, bytes, debounced, icon, make, number, plural, say, time } from "./format.js";
 import { Grid, plainCards } from "./grid.js";
 import { Jobs } from "./jobs.js";
 import { addKeys, showHelp } from "./keys.js";
@@ -144,6 +144,7 @@ function show() {
   const goods = model.images.filter((image) => image.good).length;
   say(byId("good").querySelector("b"), number(goods));
   attribute(byId("good"), "aria-pressed", String(model.filter.good));
+  for (const link of document.querySelectorAll(".pair a[href]")) link.search = new URLSearchParams(model.filter.status.map((status) => ["status", status]));
   others(data);
   showProblems(byId("notes"), data.problems);
   base(data.base_image_url);
@@ -158,7 +159,7 @@ function show() {
 }
 
 function others(data) {
-  const files = data.orphaned_files.map((filename) => ({ filename, url: `/data/actors/${encodeURIComponent(name)}/training_data/${encodeURIComponent(filename)}`, title: filename }));
+  const files = data.orphaned_files.map((filename) => ({ filename, url: `${byId("actor").dataset.files}/${encodeURIComponent(filename)}`, title: filename }));
   const lost = data.missing_images.map((image) => ({
     ...image, url: null, title: [image.filename, image.removed_by && `Removed by run ${image.removed_by}`, ...image.s3_urls].filter(Boolean).join("\n"),
   }));
@@ -181,6 +182,7 @@ function base(url) {
   const image = byId("base").querySelector("img");
   if (url && image) attribute(image, "src", `${url}&width=256`);
   else if (url) byId("base").replaceChildren(make("img", { src: `${url}&width=256`, alt: `Base image of ${name}` }));
+  else if (image) byId("base").replaceChildren(icon("picture"), make("span", { class: "none" }, "No base image"));
 }
 
 function empty(data) {
@@ -253,7 +255,7 @@ function escape() {
   return true;
 }
 
-const go = (id) => byId(id).href && location.assign(byId(id).href + (model.filter.status.length ? query({ ...model.filter, q: "", good: false }) : ""));
+const go = (id) => byId(id).href && byId(id).click();
 const steps = [["ArrowLeft", -1, 0], ["ArrowRight", 1, 0], ["ArrowUp", 0, -1], ["ArrowDown", 0, 1]];
 addKeys("Images", [
   { keys: steps.map(([key]) => key), named: ["←", "→", "↑", "↓"], does: "Move", run: ({ key }) => grid.move(...steps.find(([known]) => known === key).slice(1)) },
