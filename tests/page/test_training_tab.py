@@ -20,6 +20,7 @@ from screen import (
     NEW,
     PROMPT,
     SYNCED,
+    Ground,
     Screen,
     ground,
     on_screen,

@@ -159,6 +159,7 @@ def test_a_picture_that_cannot_be_shown_says_so(screen: Screen, ground: Ground) 
     (ground.tree.root / ground.tree.where.image("0000_anna", LOCAL[0])).write_bytes(b"no picture")
     screen.open(f"/actors/0000_anna?image={LOCAL[0]}")
     screen.page.wait_for_selector("#viewer .trouble:has-text('cannot be shown')")
+    assert screen.find("#viewer .pane img").is_hidden(), "the browser's own sign of a broken image is not shown"
     screen.told.clear()  # the browser says that it could not load it
 
 

@@ -95,6 +95,7 @@ export function pane(image, onError) {
   picture.addEventListener("load", () => soft.remove());
   picture.addEventListener("error", () => {
     soft.remove();
+    picture.classList.add("behind"); // or the browser draws a sign of its own
     onError();
   });
   return make("figure", { class: "pane" }, picture, soft);
