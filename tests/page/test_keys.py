@@ -93,6 +93,32 @@ def test_enter_opens_and_esc_closes_and_keeps_the_focus(look: Screen) -> None:
     assert _active(look) == SYNCED[3]
 
 
+def test_keys_are_about_the_image_that_has_the_focus_and_no_other(look: Screen) -> None:
+    look.open()
+    look.focus(SYNCED[0])
+    look.find("#size").focus()
+    look.press("x", "Delete")
+    look.page.wait_for_selector(".toast")
+    assert "Select an image first" in look.toast()
+    assert look.selected() == set()
+
+
+def test_arrows_walk_on_after_a_click_on_the_selections_bar(look: Screen) -> None:
+    look.open()
+    look.focus(SYNCED[0])
+    look.press("x")
+    look.find("#picked [data-select=invert]").click()
+    look.press("ArrowRight")
+    assert _active(look) == look.shown()[look.shown().index(SYNCED[0]) + 1]
+
+
+def test_the_selection_says_how_much_of_it_a_filter_hides(look: Screen) -> None:
+    look.open()
+    look.press("Control+a")
+    look.find("[data-filter=local_only]").click()
+    assert look.find("#picked .count").inner_text() == "14 selected, 11 not shown"
+
+
 def test_slash_searches_and_typing_is_typing(look: Screen) -> None:
     look.open()
     look.press("/")
@@ -107,6 +133,7 @@ def test_slash_searches_and_typing_is_typing(look: Screen) -> None:
 
 def test_brackets_turn_to_the_next_actor_and_keep_the_filter(look: Screen) -> None:
     look.open("/actors/0000_anna?status=local_only")
+    assert str(look.find("#next-actor").get_attribute("href")).endswith(f"/actors/{BERT}?status=local_only")
     look.press("]")
     look.page.wait_for_url(f"**/actors/{BERT}?status=local_only")
     look.page.wait_for_selector("main:not(:has([aria-busy]))")

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from api_server import Api, running
-from screen import ANNA, IMAGES, LATER_S, SYNCED, Ground, Screen, on_screen, picture
+from screen import ANNA, IMAGES, LATER_S, SYNCED, Ground, Screen, on_screen, picture, until
 
 SOON_S = 2.0
 
@@ -73,3 +73,29 @@ def test_a_lost_connection_is_told_and_mended(browser: Browser, ground: Ground) 
         stack.enter_context(running(library, watch=False, port=first.port))
         screen.page.wait_for_selector("#lost", state="hidden")
         screen.wait(f"document.querySelector('[data-key=\"{SYNCED[0]}\"]').classList.contains('good')")
+
+
+def test_a_network_that_goes_and_a_server_that_stays_is_mended(screen: Screen) -> None:
+    screen.open()
+    screen.evaluate("dispatchEvent(new Event('offline'))")
+    assert screen.find("#live").get_attribute("data-state") == "off"
+    screen.page.wait_for_selector("#live[data-state=on]")
+    assert screen.find("#lost").is_hidden()
+
+
+def test_a_hidden_tab_holds_no_connection_and_catches_up(screen: Screen) -> None:
+    screen.open()
+    hub = screen.api.service.hub
+    _turn(screen, hidden=True)
+    until(lambda: hub.listeners == 0)
+    screen.api.send("PATCH", f"/api/actors/0/training-data/{SYNCED[0]}", body={"good": True})
+    _turn(screen, hidden=False)
+    screen.wait(f"document.querySelector('[data-key=\"{SYNCED[0]}\"]').classList.contains('good')")
+
+
+def _turn(screen: Screen, *, hidden: bool) -> None:
+    """To another tab, or back to this one."""
+    value = str(hidden).lower()
+    screen.evaluate(
+        f"Object.defineProperty(document, 'hidden', {{ value: {value}, configurable: true }}); document.dispatchEvent(new Event('visibilitychange'))"
+    )

@@ -235,3 +235,4 @@ def test_an_s3_that_does_not_answer_is_told_and_nothing_is_claimed(browser: Brow
         screen.page.wait_for_selector("#plan[open], .toast.bad", timeout=30_000)
         told = screen.find("#plan").inner_text() if screen.find("#plan[open]").count() else screen.toast()
         assert "127.0.0.1:9" in told
+        assert screen.find("#plan a").count() == 0, "a bucket is no image that could be opened"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import orjson
 import pytest
 
 import callsheet
@@ -21,9 +22,34 @@ def test_a_number_leads_to_the_page_of_the_name(unchanged: Api) -> None:
     assert answer.headers["location"] == f"/actors/{ANNA}?status=synced"
 
 
-@pytest.mark.parametrize("path", ["/", f"/actors/{ANNA}", "/actors/nobody"])
+def test_an_actors_url_without_the_actor_leads_to_the_list(unchanged: Api) -> None:
+    answer = unchanged.get("/actors")
+    assert (answer.status, answer.headers["location"]) == (307, "/")
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/actors/0000_anna/more"])
+def test_a_page_that_there_is_not_is_a_page_for_browsers_only(unchanged: Api, path: str) -> None:
+    shown = unchanged.get(path, accept="text/html,application/xhtml+xml,*/*;q=0.8")
+    assert (shown.status, shown.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "There is no such page" in shown.data.decode()
+    assert orjson.loads(unchanged.get(path).data)["error"] == "not_found"
+
+
+@pytest.mark.parametrize("path", ["/api/nowhere", "/data/nowhere", "/static/0/nothing.js"])
+def test_what_is_no_page_answers_browsers_as_it_does_programs(unchanged: Api, path: str) -> None:
+    answer = unchanged.get(path, accept="text/html")
+    assert (answer.status, orjson.loads(answer.data)["error"]) == (404, "not_found")
+
+
+def test_a_page_says_what_a_page_can_do(unchanged: Api) -> None:
+    html = unchanged.get("/actors/nobody", accept="text/html").data.decode()
+    assert "callsheet status" not in html
+    assert "Sync all" in html
+
+
+@pytest.mark.parametrize("path", ["/", f"/actors/{ANNA}", "/actors/nobody", "/nowhere"])
 def test_pages_have_the_policy_and_nothing_inline(unchanged: Api, path: str) -> None:
-    answer = unchanged.get(path)
+    answer = unchanged.get(path, accept="text/html")
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy

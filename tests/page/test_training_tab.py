@@ -20,6 +20,7 @@ from screen import (
     NEW,
     PROMPT,
     SYNCED,
+    Ground,
     Screen,
     ground,
     on_screen,
@@ -140,6 +141,14 @@ def test_the_base_image_is_beside_or_its_lack_is_told(look: Screen) -> None:
     look.wait("document.querySelector('#base img').naturalWidth > 0")
     look.open(f"/actors/{BERT}")
     assert "No base image" in look.find("#base").inner_text()
+
+
+def test_a_base_image_that_is_gone_is_not_shown_on(screen: Screen, ground: Ground) -> None:
+    screen.open()
+    where = ground.tree.where
+    (ground.tree.root / where.folder(ANNA) / "base_image" / f"{ANNA}_base.png").unlink()
+    screen.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    screen.wait("document.querySelector('#base').textContent.includes('No base image')")
 
 
 def test_what_is_drawn_first_comes_with_the_page(browser: Browser, unchanged: Api) -> None:

@@ -53,7 +53,10 @@ def test_repair_mends_what_differs_and_refuses_what_nobody_can_know(screen: Scre
     screen.select(*APART)
     screen.find("#picked [data-verb=repair]").click()
     screen.page.wait_for_selector("#plan[open]")
-    assert BOTH in screen.find("#plan .refusals li").inner_text()
+    refused = screen.find("#plan .refusals li").inner_text()
+    assert BOTH in refused
+    assert "--prefer" not in refused
+    assert screen.find("#plan .refusals a").get_attribute("href") == f"/actors/{ANNA}?image={BOTH}"
     screen.confirm("Repair 2 images")
     assert ground.bytes_there(EDITED) == mine
     assert ground.bytes_here(REPLACED) == theirs
@@ -80,6 +83,7 @@ def test_remove_takes_from_both_sides_and_undo_brings_back(screen: Screen, groun
     screen.press("Delete")
     screen.confirm("Remove 1 image")
     assert screen.find(".job .title").inner_text() == "Removed 1 image"
+    assert screen.find(".job .outcomes li").count() == 1
     assert SYNCED[3] not in ground.here() | ground.there()
     screen.wait(f"!document.querySelector('#images [data-key=\"{SYNCED[3]}\"]')")
     assert screen.find(f'#missing [data-key="{SYNCED[3]}"]').count() == 1
@@ -111,6 +115,20 @@ def test_a_plan_without_anything_to_do_says_so(screen: Screen) -> None:
     screen.page.wait_for_selector("#plan[open]")
     assert screen.find("#plan-title").inner_text() == "Nothing to push"
     assert not screen.find("#plan .yes").is_visible()
+
+
+def test_a_double_click_plans_once_and_two_plans_are_shown_in_turn(screen: Screen, ground: Ground) -> None:
+    screen.open()
+    asked: list[str | None] = []
+    screen.page.on("request", lambda sent: asked.append(sent.post_data) if sent.method == "POST" else None)
+    screen.find(".head [data-verb=push]").dblclick()
+    screen.page.wait_for_selector("#plan[open]")
+    screen.evaluate("document.querySelector('.head [data-verb=pull]').click()")
+    screen.confirm("Push 4 images")
+    assert len(asked) == 3, asked
+    screen.confirm("Pull 2 images")
+    until(lambda: {*FAR} <= ground.here())
+    assert {*LOCAL} <= ground.there()
 
 
 def test_what_changed_after_the_plan_is_left_and_told(screen: Screen, ground: Ground) -> None:
@@ -181,6 +199,21 @@ def test_a_job_can_be_cancelled(screen: Screen, ground: Ground) -> None:
     screen.wait("!document.querySelector('.job')")
     screen.api.service.jobs.turns.leave(turn)
     assert ground.there().isdisjoint(LOCAL)
+
+
+def test_a_job_that_runs_already_is_shown_with_its_end_and_its_undo(screen: Screen, ground: Ground) -> None:
+    turn = screen.api.service.jobs.turns.join(frozenset({ANNA}))
+    assert screen.api.service.jobs.turns.begin(turn)
+    screen.api.send("POST", "/api/jobs", body={"verb": "pull", "actors": [ANNA]})
+    screen.open()
+    screen.page.wait_for_selector(".job .told:has-text('waiting')")
+    screen.page.reload()
+    screen.page.wait_for_selector(".job .told:has-text('waiting')")
+    assert screen.find(".job").count() == 1
+    screen.api.service.jobs.turns.leave(turn)
+    screen.page.wait_for_selector(".job .title:has-text('Pulled 2 images')")
+    _undo(screen)
+    until(lambda: ground.here().isdisjoint(FAR))
 
 
 def test_syncing_records_an_orphaned_file(screen: Screen) -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from screen import BOTH, EDITED, FAR, LOCAL, REPLACED, SYNCED, Ground, Screen, until
+from screen import BOTH, EDITED, FAR, IMAGES, LOCAL, REPLACED, SYNCED, Ground, Screen, until
 
 
 def _open(screen: Screen, filename: str) -> Screen:
@@ -46,6 +46,35 @@ def test_zoom_and_pan_by_keys_wheel_double_click_and_drag(look: Screen) -> None:
     assert _scale(look) == 1
     look.page.mouse.dblclick(500, 400)
     assert _scale(look) >= 2
+
+
+def test_home_and_end_lead_to_the_first_and_last_that_are_shown(look: Screen) -> None:
+    look.open(f"/actors/0000_anna?status=local_only&image={SYNCED[0]}")
+    assert look.viewed() == SYNCED[0]
+    look.press("Home")
+    assert look.viewed() == LOCAL[0]
+    look.press("End")
+    assert look.viewed() == LOCAL[-1]
+
+
+def test_single_pixels_are_seen_as_such_when_they_are_large(look: Screen) -> None:
+    _open(look, SYNCED[0])
+    rendering = "getComputedStyle(document.querySelector('#viewer .pane img')).imageRendering"
+    assert look.evaluate(rendering) == "auto"
+    look.press(*["+"] * 5)
+    assert look.evaluate(rendering) == "pixelated"
+
+
+def test_a_picture_that_is_on_its_way_is_seen_small_meanwhile(look: Screen) -> None:
+    look.page.route("**/content?*", lambda _: None)  # never answered
+    look.open()
+    look.focus(SYNCED[0])
+    look.press("Enter")
+    look.wait("document.querySelector('#viewer .pane .soft').naturalWidth > 0")
+    look.page.unroute_all()
+    look.press("ArrowRight")
+    look.wait("document.querySelector('#viewer .pane img').naturalWidth > 0")
+    look.wait("!document.querySelector('#viewer .soft')")
 
 
 def test_the_panel_tells_both_sides_and_the_raw_entry(look: Screen) -> None:
@@ -130,6 +159,7 @@ def test_a_picture_that_cannot_be_shown_says_so(screen: Screen, ground: Ground) 
     (ground.tree.root / ground.tree.where.image("0000_anna", LOCAL[0])).write_bytes(b"no picture")
     screen.open(f"/actors/0000_anna?image={LOCAL[0]}")
     screen.page.wait_for_selector("#viewer .trouble:has-text('cannot be shown')")
+    assert screen.find("#viewer .pane img").is_hidden(), "the browser's own sign of a broken image is not shown"
     screen.told.clear()  # the browser says that it could not load it
 
 
@@ -152,6 +182,27 @@ def test_triage_decides_by_single_keys_and_records_at_the_end(screen: Screen, gr
     until(lambda: ground.good() == {SYNCED[1]})
 
 
+def test_keys_that_follow_at_once_are_for_what_was_opened(look: Screen) -> None:
+    look.open()
+    look.evaluate(
+        "for (const key of ['t', 'g', 'n', 'Escape']) document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
+    )
+    assert look.find("#triage .summary li b").all_inner_texts() == ["1", "1", str(len(IMAGES) - 2)]
+
+
+def test_what_is_on_screen_can_be_opened_while_the_server_is_away(look: Screen) -> None:
+    look.open()
+    look.page.context.set_offline(True)
+    look.focus(SYNCED[0])
+    look.press("Enter")
+    assert look.viewed() == SYNCED[0]
+    look.press("Escape")
+    look.press("t")
+    look.page.wait_for_selector("#triage[open]")
+    look.page.context.set_offline(False)
+    look.told.clear()  # the browser says that requests failed
+
+
 def test_triage_ends_with_its_last_image_and_can_go_on(look: Screen) -> None:
     look.open("/actors/0000_anna?status=local_only")
     look.find("#triage-button").click()
@@ -164,6 +215,24 @@ def test_triage_ends_with_its_last_image_and_can_go_on(look: Screen) -> None:
     look.find("#triage [data-act=discard]").click()
     look.wait("!document.querySelector('#triage').open")
     assert not look.find("#images .card.good").count()
+
+
+def test_what_triage_could_not_record_is_kept_to_be_tried_again(screen: Screen, ground: Ground) -> None:
+    screen.open()
+    screen.page.route(
+        "**/training-data", lambda route: route.abort() if route.request.method == "PATCH" else route.continue_()
+    )
+    screen.press("t", "g", "Escape", "Enter")
+    screen.page.wait_for_selector("#triage .toast.bad")
+    assert screen.find("#triage .summary h3").inner_text() == "1 mark would change"
+    leaving = "(() => { const event = new Event('beforeunload', { cancelable: true }); dispatchEvent(event); return event.defaultPrevented; })()"
+    assert screen.evaluate(leaving), "the browser asks before it leaves"
+    screen.page.unroute_all()
+    screen.press("Enter")
+    screen.wait("!document.querySelector('#triage').open")
+    assert ground.good() == {BOTH, SYNCED[1]}
+    assert not screen.evaluate(leaving)
+    screen.told.clear()  # the browser says that a request failed
 
 
 def test_triage_takes_the_selection(look: Screen) -> None:

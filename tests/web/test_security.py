@@ -468,11 +468,15 @@ def test_script_in_a_name_or_a_prompt_stays_text(anna: Tree) -> None:
         for path in (
             f"/api/actors/{ANNA}/training-data",
             f"/api/actors/{SCRIPT}",
-            f"/{SCRIPT}",
             f"/api/actors?sort={SCRIPT}",
         ):
             answer = api.get(path, accept="text/html")
             assert answer.headers["Content-Type"] == "application/json", path
+        for path in (f"/{SCRIPT}", f"/actors/{SCRIPT}"):
+            answer = api.get(path, accept="text/html")
+            assert (answer.status, answer.headers["Content-Type"]) == (404, "text/html; charset=utf-8"), path
+            assert "alert(1)" not in answer.data.decode(), path
+        assert api.get(f"/{SCRIPT}").headers["Content-Type"] == "application/json"
         images = api.json(f"/api/actors/{ANNA}/training-data")["training_images"]
         image = next(image for image in images if image["filename"] == name)
         answer = api.get(image["content_url"])

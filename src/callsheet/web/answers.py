@@ -61,6 +61,16 @@ def error_of(error: CallsheetError) -> Response:
     return error_response(error.http_status, error.code, str(error), error.hint)
 
 
+def http_error(error: HTTPException) -> Response:
+    """The answer to a path or a method that there is not, and to a body that cannot be read."""
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # it nests or counts beyond what can be read
+        return error_response(422, "validation", str(error.detail), _DESCRIBED)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, CallsheetError.code)
+    response = error_response(error.status_code, code, str(error.detail), _DESCRIBED)
+    response.headers.update(error.headers or {})
+    return response
+
+
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The errors that a route may answer, for OpenAPI."""
     return {status: {"model": ErrorBody, "description": HTTPStatus(status).phrase} for status in statuses}
@@ -81,12 +91,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _(_: Request, error: HTTPException) -> Response:
-        if error.status_code == HTTPStatus.BAD_REQUEST:  # a body that nests or counts beyond what can be read
-            return error_response(422, "validation", str(error.detail), _DESCRIBED)
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, CallsheetError.code)
-        response = error_response(error.status_code, code, str(error.detail), _DESCRIBED)
-        response.headers.update(error.headers or {})
-        return response
+        return http_error(error)
 
     @app.exception_handler(Exception)
     def _(_: Request, __: Exception) -> Response:

@@ -40,6 +40,7 @@ def create_app(service: Service) -> FastAPI:
         app.include_router(room.router)
     app.include_router(images.files_router, prefix=f"/{service.library.where.actors_dir}")
     answers.install(app)
+    pages.install(app)
     remove_compress_type("image/bmp")  # ranges and ETags are of its own bytes
     app.add_middleware(Timed, metrics=service.metrics)
     app.add_middleware(CompressMiddleware, minimum_size=_COMPRESSED_FROM_BYTES)

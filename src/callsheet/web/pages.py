@@ -13,18 +13,20 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.exceptions import HTTPException
 
 from callsheet.errors import CallsheetError
 from callsheet.layout import printable
 from callsheet.web.actors import TheService
-from callsheet.web.answers import ApiError
+from callsheet.web.answers import ApiError, http_error
 
 router = APIRouter(include_in_schema=False)
 
 _FIRST_CARDS = 60
+_NOT_PAGES = ("/api/", "/data/", "/static/")
 _STATIC = os.path.join(os.path.dirname(__file__), "static")
 _IMPORT = re.compile(r'^import .* from "\./([a-z]+\.js)";$', re.MULTILINE)
 _KINDS = {
@@ -60,6 +62,9 @@ WORDS = {
     },
 }
 """What the page calls things, for its templates and its scripts alike."""
+
+_HINTS = {"unknown_actor": "The list has all actors. One that is only in S3 is found by Sync all."}
+"""What to do next where the command line has other means than the page, by error code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +118,20 @@ def _render(template: str, status: int = 200, **values: Any) -> HTMLResponse:
 def _failed(error: CallsheetError) -> HTMLResponse:
     """A page that says what the API would."""
     status, code = (error.status, error.name) if isinstance(error, ApiError) else (error.http_status, error.code)
-    return _render("error.html", status, code=code, message=printable(str(error)), hint=error.hint)
+    hint = _HINTS.get(code, error.hint)
+    return _render("error.html", status, code=code, message=printable(str(error)), hint=hint)
 
 
 @router.get("/")
 def actors_page() -> Response:
     """The list of all actors."""
     return _render("actors.html")
+
+
+@router.get("/actors")
+def actors_link() -> Response:
+    """What is left of an actor's URL without the actor."""
+    return RedirectResponse("/")
 
 
 @router.get("/actors/{actor}")
@@ -135,9 +147,9 @@ def training_page(request: Request, service: TheService, actor: str) -> Response
         return RedirectResponse(f"/actors/{quote(name, safe='')}{query}")
     service.index.refresh()
     before, after = service.index.neighbours(name)
-    return _render(
-        "training.html", actor=document, first=document["training_images"][:_FIRST_CARDS], before=before, after=after
-    )
+    first = document["training_images"][:_FIRST_CARDS]
+    files = quote(service.library.where.training_dir(name))
+    return _render("training.html", actor=document, first=first, files=files, before=before, after=after)
 
 
 @router.get("/static/{version}/{name}")
@@ -148,3 +160,12 @@ def static_file(version: str, name: str) -> Response:
         raise ApiError(404, "not_found", f"There is no file {printable(name)}")
     kept = "public, max-age=31536000, immutable" if version == _static.version else "no-cache"
     return Response(body, 200, {"Cache-Control": kept}, _KINDS[os.path.splitext(name)[1]])
+
+
+def install(app: FastAPI) -> None:
+    """Answer browsers that ask for a page that there is not with a page; all others as the API does."""
+
+    @app.exception_handler(404)
+    def _(request: Request, error: HTTPException) -> Response:
+        wanted = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(_NOT_PAGES)
+        return _failed(ApiError(404, "not_found", "There is no such page")) if wanted else http_error(error)

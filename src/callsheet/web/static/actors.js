@@ -112,7 +112,7 @@ function show(answer) {
   }
   const shown = total === totals.actors ? plural(total, "actor") : `${number(total)} of ${plural(totals.actors, "actor")}`;
   say(byId("sum"), indexing ? `Reading the manifests: ${number(indexing.done)} of ${number(indexing.total)}` : shown);
-  showProblems(byId("notes"), answer.problems);
+  showProblems(byId("notes"), answer.problems, "not in the list");
   empty(totals.actors);
   if (indexing) setTimeout(load, 1000);
 }
@@ -155,7 +155,7 @@ function fill(row, actor) {
   time(row.querySelector(".when"), actor.manifest_updated);
   const counts = TOLD.filter((status) => actor[`${status}_count`]).map((status) =>
     make("span", { "data-status": status, title: statusOf(status).meaning }, make("i", {}, statusOf(status).sign), `${number(actor[`${status}_count`])} ${statusOf(status).word}`));
-  row.querySelector(".counts").replaceChildren(...(counts.length || !actor.total_count ? counts : [make("i", {}, "All synced")]));
+  row.querySelector(".counts").replaceChildren(...(counts.length || !actor.total_count ? counts : ["All synced"]));
   const stack = row.querySelector(".stack");
   const parts = PARTS.map((status) => [status, actor[`${status}_count`]]).filter(([, count]) => count);
   attribute(stack, "aria-label", parts.map(([status, count]) => `${number(count)} ${statusOf(status).word}`).join(", ") || "No images");
@@ -235,3 +235,4 @@ addKeys("Actors", [
 
 fromUrl();
 load();
+jobs.join().catch(fail);

@@ -1,6 +1,6 @@
 // Requests to the API. Every failure is an `ApiError` that says what the API said.
 
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(status, body) {
     super(body.message);
     this.status = status;

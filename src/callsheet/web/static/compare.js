@@ -7,7 +7,7 @@ const FLICKER_MS = 550;
 const LOUDER = 4; // how much fainter differences are amplified
 
 /** The URL of one side of an image, here as this page's own origin. */
-export function sideUrl(actor, image, side) {
+function sideUrl(actor, image, side) {
   const version = side === "s3" ? image.s3?.etag : image.md5_hash;
   return `${imagePath(actor, image.filename)}/content?side=${side}&direct=false&v=${encodeURIComponent(version ?? "")}`;
 }

@@ -6,7 +6,7 @@ import { Windowed } from "./windowed.js";
 const DRIFT = { touched: "changed since the last sync", gone: "gone since the last sync" };
 
 /** Shows an image in a card. */
-export function fillCard(card, image, selected) {
+function fillCard(card, image, selected) {
   attribute(card, "data-status", image.status ?? "unknown");
   card.classList.toggle("good", image.good);
   attribute(card, "aria-selected", String(selected));
@@ -83,6 +83,11 @@ export class Grid {
     selection.addEventListener("change", () => this.refresh());
   }
 
+  /** The name of the image that has the focus, else null. */
+  get focused() {
+    return this.container.contains(document.activeElement) ? this.active : null;
+  }
+
   fill(card, image, index) {
     fillCard(card, image, this.selection.has(image.filename));
     attribute(card, "aria-posinset", index + 1);
@@ -94,7 +99,7 @@ export class Grid {
   show() {
     const { visible } = this.model;
     const gone = this.active !== null && this.model.indexOf(this.active) < 0;
-    const focused = this.container.contains(document.activeElement);
+    const { focused } = this;
     if (gone) this.active = null;
     this.windowed.show({
       length: visible.length, at: (index) => visible[index], key: (index) => visible[index].filename, has: (key) => this.model.indexOf(key) >= 0,

@@ -4,8 +4,10 @@ import { cancelJob, get, postJob } from "./api.js";
 import { bytes, clone, icon, make, number, plural, say } from "./format.js";
 import { fail, tray } from "./notices.js";
 import { confirmPlan, verbWords } from "./plan.js";
+import { wordsOf } from "./problems.js";
 
 const LOOKS = new Set(["sync", "verify"]);
+const STEPS = new Set(["rm", "undo"]); // may take several steps for an image
 const ENDED = new Set(["done", "cancelled", "failed", "interrupted"]);
 const ASK_EVERY_MS = 1000;
 const SHOWN = 500;
@@ -16,40 +18,72 @@ export class Jobs extends EventTarget {
     super();
     this.undo = undo;
     this.waiting = new Map();
+    this.planning = new Set();
+    this.answered = Promise.resolve(); // kept once the plan that is shown was answered
     live.addEventListener("job", ({ detail }) => this.waiting.get(detail.id)?.(detail));
   }
 
-  /** Plans `request`, shows the plan, and carries it out if that is wanted. Gives the ended job, or null. */
+  /** Plans `request`, shows the plan, and carries it out if that is wanted. Gives the ended job, or null. A second click is no second proposal. */
   async propose(request) {
+    const key = JSON.stringify(request);
+    if (this.planning.has(key)) return null;
+    this.planning.add(key);
+    const planned = await this.plan(request).finally(() => this.planning.delete(key));
+    if (!planned) return null;
+    this.answered = this.answered.then(() => confirmPlan(planned)); // plans are shown one after another
+    if (!(await this.answered)) return null;
+    return this.run(LOOKS.has(request.verb) ? request : { plan_of: planned.id }, request.verb);
+  }
+
+  /** The dry run of `request`; null, and told, if it did not end well. */
+  async plan(request) {
     const [, , doing] = verbWords(request.verb);
     const card = this.card(LOOKS.has(request.verb) ? "Looking at both sides" : `Planning: ${doing}`);
-    let planned;
     try {
-      planned = await this.follow(await postJob({ ...request, dry_run: true }), card);
+      const planned = await this.follow(await postJob({ ...request, dry_run: true }), card);
+      if (planned.state === "failed" || planned.state === "interrupted") fail(told(planned));
+      return planned.state === "done" ? planned : null;
     } catch (error) {
       fail(error);
       return null;
     } finally {
       card.remove();
     }
-    if (planned.state === "failed" || planned.state === "interrupted") fail(told(planned));
-    if (planned.state !== "done" || !(await confirmPlan(planned))) return null;
-    return this.run(LOOKS.has(request.verb) ? request : { plan_of: planned.id }, request.verb);
   }
 
   /** Carries out `request` at once. */
   async run(request, verb = request.verb) {
-    const [, done, doing] = verbWords(verb);
-    const card = this.card(doing);
+    const card = this.card(verbWords(verb)[2]);
     try {
-      const job = await this.follow(await postJob(request), card);
-      this.conclude(job, card, done, verb);
+      const job = await this.see(await postJob(request), card);
+      if (job.run && verb !== "undo") this.undo.add(job.run);
       return job;
     } catch (error) {
       card.remove();
       fail(error);
       return null;
     }
+  }
+
+  /** Shows the jobs that wait or run already, about `actor` if one is named: of other windows, or of this one before it was loaded anew. */
+  async join(actor = null) {
+    const concerns = (job) => !job.dry_run && !this.waiting.has(job.id) && (!actor || !job.actors.length || job.actors.includes(actor));
+    const lists = await Promise.all(["running", "queued"].map((state) => get(`/api/jobs?state=${state}`)));
+    for (const job of lists.flatMap((list) => list.jobs).filter(concerns)) {
+      const card = this.card(verbWords(job.verb)[2]);
+      this.see(job, card).catch((error) => {
+        card.remove();
+        fail(error);
+      });
+    }
+  }
+
+  /** Follows a job to its end, and tells what came of it. */
+  async see(begun, card) {
+    const job = await this.follow(begun, card);
+    if (STEPS.has(job.verb)) await complete(job);
+    this.conclude(job, card);
+    return job;
   }
 
   card(title) {
@@ -99,16 +133,17 @@ export class Jobs extends EventTarget {
     };
   }
 
-  conclude(job, card, done, verb) {
-    if (job.run && verb !== "undo") this.undo.add(job.run);
-    const { failed = 0, marked = 0 } = job.summary ?? {};
-    const count = images(job);
+  conclude(job, card) {
+    const { verb } = job;
+    const [, done] = verbWords(verb);
+    const { marked = 0 } = job.summary ?? {};
+    const { count, failed } = counts(job);
     const parts = LOOKS.has(verb) ? [looked(job)] : [`${done} ${plural(count || marked, count || !marked ? "image" : "mark")}`];
     if (failed) parts.push(`${number(failed)} failed`);
     const title = job.state === "done" ? parts.join(", ") : job.state === "cancelled" ? `Cancelled: ${parts.join(", ")}` : told(job).message;
     say(card.querySelector(".title"), title);
     say(card.querySelector(".told"), job.error?.hint ?? "");
-    card.classList.toggle("bad", failed > 0 || job.state === "failed");
+    card.classList.toggle("bad", failed > 0 || job.state === "failed" || job.state === "interrupted");
     card.querySelector("progress").hidden = true;
     const button = card.querySelector(".act");
     button.hidden = !job.run;
@@ -127,21 +162,41 @@ export class Jobs extends EventTarget {
   }
 }
 
-/** A job with its plan and outcomes; null if the server does not answer. */
-async function whole(id) {
+/** A job with its plan and outcomes from a place on; null if the server does not answer. */
+async function whole(id, from = 0) {
   try {
-    return await get(`/api/jobs/${encodeURIComponent(id)}`);
+    return await get(`/api/jobs/${encodeURIComponent(id)}?outcomes_from=${from}`);
   } catch (error) {
     if (error.code === "offline") return null;
     throw error;
   }
 }
 
-/** How many images a job is done with. */
-function images(job) {
-  const done = job.outcomes.filter((outcome) => outcome.outcome === "done");
-  if (job.outcome_count > job.outcomes.length) return job.summary?.done ?? 0;
-  return new Set(done.map((outcome) => `${outcome.actor}/${outcome.filename}`)).size;
+/** Asks for the outcomes that the first answer leaves out, so that they can be counted by image. */
+async function complete(job) {
+  while (job.outcomes.length < job.outcome_count) {
+    const more = await whole(job.id, job.outcomes.length);
+    if (!more?.outcomes.length) return;
+    job.outcomes.push(...more.outcomes);
+  }
+}
+
+/** What came of each image: of its steps, the one that failed. */
+function byImage(job) {
+  const found = new Map();
+  for (const outcome of job.outcomes) {
+    const key = `${outcome.actor}/${outcome.filename}`;
+    if (!found.has(key) || outcome.outcome !== "done") found.set(key, outcome);
+  }
+  return [...found.values()];
+}
+
+/** How many images a job is done with, and how many failed. */
+function counts(job) {
+  if (job.outcome_count > job.outcomes.length) return { count: job.summary?.done ?? 0, failed: job.summary?.failed ?? 0 };
+  const images = byImage(job);
+  const count = images.filter((outcome) => outcome.outcome === "done").length;
+  return { count, failed: images.length - count };
 }
 
 const told = (job) => job.error ?? { message: `The job is ${job.state}`, hint: "" };
@@ -160,7 +215,7 @@ function progress(card, job) {
   if (total) bar.value = part / total;
   else bar.removeAttribute("value");
   let text = job.state === "queued" ? "waiting for another job" : "";
-  if (moving) text = `${number(moved.actions_done)} of ${number(moved.actions_total)}, ${bytes(moved.bytes_done)} of ${bytes(moved.bytes_total)}`;
+  if (moving) text = `${number(moved.actions_done)} of ${number(moved.actions_total)}${STEPS.has(job.verb) ? " steps" : ""}, ${bytes(moved.bytes_done)} of ${bytes(moved.bytes_total)}`;
   else if (total && job.state === "running") text = `${number(part)} of ${plural(total, "actor")}`;
   say(card.querySelector(".told"), text);
 }
@@ -168,8 +223,8 @@ function progress(card, job) {
 function outcomes(details, job, open) {
   const problems = job.problems.filter((problem) => !job.outcomes.some((outcome) => outcome.filename === problem.filename && outcome.code === problem.code));
   const lines = [
-    ...job.outcomes.map((outcome) => [outcome.outcome === "done", outcome.filename, outcome.message ?? ""]),
-    ...problems.map((problem) => [false, problem.filename || problem.actor, problem.message]),
+    ...byImage(job).map((outcome) => [outcome.outcome === "done", outcome.filename, wordsOf(outcome, job.prefer) ?? ""]),
+    ...problems.map((problem) => [false, problem.filename || problem.actor, wordsOf(problem, job.prefer)]),
   ].sort((one, other) => one[0] - other[0]);
   const more = Math.max(0, job.outcome_count - job.outcomes.length) + Math.max(0, lines.length - SHOWN);
   details.hidden = !lines.length;

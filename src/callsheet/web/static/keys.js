@@ -29,7 +29,7 @@ function name(event) {
 
 const typing = (target) => target.matches?.("input:not([type=range]), textarea, select");
 const presses = (target, key) => target.matches?.("button, a, summary, input, select") && (key === "Enter" || key === " ");
-const steers = (target, key) => target.matches?.("input[type=range], .panel, .body, [role=toolbar] *") && /^(Arrow|Home|End)/.test(key);
+const steers = (target, key) => target.matches?.("input[type=range], .panel, .body") && /^(Arrow|Home|End)/.test(key);
 
 function handle(event) {
   if (event.defaultPrevented || event.isComposing || event.altKey) return;

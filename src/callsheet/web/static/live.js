@@ -10,13 +10,11 @@ export class Live extends EventTarget {
   constructor() {
     super();
     this.state("connecting", "Connecting");
-    this.connect();
+    if (!document.hidden) this.connect();
     addEventListener("pagehide", () => this.source?.close());
     addEventListener("pageshow", (event) => event.persisted && this.connect());
     addEventListener("offline", () => this.lose());
-    document.addEventListener("visibilitychange", () => {
-      if (!document.hidden && !this.watching) this.dispatchEvent(new Event("reload"));
-    });
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.source?.close() : this.connect())); // a browser keeps six connections to a server, for all of its tabs
   }
 
   connect() {
@@ -51,11 +49,13 @@ export class Live extends EventTarget {
 
   async mend() {
     if (!this.lost) return;
-    byId("lost").hidden = false;
-    say(byId("lost"), "The connection to the server is lost. What is shown may be old; it is tried again.");
-    const answer = await fetch("/healthz", { cache: "no-store" }).catch(() => null);
+    const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(TRY_EVERY_MS) }).catch(() => null);
     if (!this.lost) return;
-    if (answer?.ok && this.source.readyState === EventSource.CLOSED) this.connect();
+    if (answer?.ok && !document.hidden && this.source?.readyState !== EventSource.CONNECTING) this.connect();
+    else {
+      byId("lost").hidden = false;
+      say(byId("lost"), "The connection to the server is lost. What is shown may be old; it is tried again.");
+    }
     this.timer = setTimeout(() => this.mend(), TRY_EVERY_MS);
   }
 

@@ -1,6 +1,7 @@
 // The dialog that shows a plan before it is carried out.
 
 import { byId, bytes, make, number, plural, say, statusOf } from "./format.js";
+import { wordsOf } from "./problems.js";
 
 const SHOWN = 300;
 const VERBS = {
@@ -40,11 +41,12 @@ export function confirmPlan(job) {
   const anything = looking || actions.length + (plan.marks?.length ?? 0) > 0;
   const title = looking ? `${verb} ${job.actors.length ? plural(job.actors.length, "actor") : "all actors"}` : `${verb} ${plural(images, "image")}`;
   say(byId("plan-title"), anything ? title : `Nothing to ${verb.toLowerCase()}`);
-  say(dialog.querySelector(".said"), looking ? foreseen(job.summary) : anything ? consequence(job.verb, actions) : problems.length ? "What could not be looked at is left as it is." : refusals.length ? "All of it is refused." : "Everything is as this would make it.");
+  say(dialog.querySelector(".said"), looking ? foreseen(job.summary) : anything ? consequence(job.verb, actions) : nothing(problems, refusals));
   dialog.querySelector(".sums").replaceChildren(...sums(actions));
-  const told = (problem) => make("li", {}, make("span", {}, problem.filename || problem.actor), make("span", { class: "why" }, problem.message));
+  const told = (problem) => make("li", {}, make("span", {}, problem.filename || problem.actor), make("span", { class: "why" }, wordsOf(problem, job.prefer)));
+  const refusal = (problem) => make("li", {}, link(problem), make("span", { class: "why" }, wordsOf(problem, job.prefer)));
   list(dialog.querySelector(".troubles"), plural(problems.length, "problem"), problems, told);
-  list(dialog.querySelector(".refusals"), `Refused: ${plural(refusals.length, "image")}`, refusals, told);
+  list(dialog.querySelector(".refusals"), `Refused: ${plural(refusals.length, "image")}`, refusals, refusal);
   const many = new Set(actions.map((action) => action.actor)).size > 1;
   list(dialog.querySelector(".steps"), "In order", actions, (action) => make("li", {},
     make("b", { "aria-label": OPS[action.op]?.[1] ?? action.op }, OPS[action.op]?.[0] ?? "·"),
@@ -57,6 +59,8 @@ export function confirmPlan(job) {
   say(dialog.querySelector(".no"), anything ? "Cancel" : "Close");
   return decided(dialog, anything ? yes : dialog.querySelector(".no"));
 }
+
+const link = ({ actor, filename }) => make("a", { href: `/actors/${encodeURIComponent(actor)}?image=${encodeURIComponent(filename)}` }, filename);
 
 const known = (problem) => `${problem.actor}/${problem.filename}/${problem.code}`;
 
@@ -95,6 +99,12 @@ function consequence(verb, actions) {
   if (verb === "rm") return "They go from both sides into the trash. Undo brings them back.";
   if (replaces) return "What is replaced goes to the trash of its side. Undo brings it back.";
   return "Nothing is replaced. What has changed by then is left as it is, and told.";
+}
+
+/** Why there is nothing to do. */
+function nothing(problems, refusals) {
+  if (problems.length) return "What could not be looked at is left as it is.";
+  return refusals.length ? "All of it is refused." : "Everything is as this would make it.";
 }
 
 function foreseen(summary) {

@@ -1,5 +1,7 @@
 // A picture, or several at once, under one lens: zoom with the wheel or fingers, pan by dragging.
 
+import { make } from "./format.js";
+
 const MOST = 40;
 const STEP = 1.4;
 
@@ -84,4 +86,17 @@ export class Stage {
     this.view.classList.toggle("close", this.scale > 4);
     this.onZoom(this.scale);
   }
+}
+
+/** An image as a stage shows it: its thumbnail until the picture itself is there. `onError()` is called if that cannot be shown. */
+export function pane(image, onError) {
+  const picture = make("img", { alt: image.filename, draggable: "false", src: image.content_url });
+  const soft = make("img", { class: "soft", alt: "", draggable: "false", src: `${image.thumbnail_url}&width=256` });
+  picture.addEventListener("load", () => soft.remove());
+  picture.addEventListener("error", () => {
+    soft.remove();
+    picture.classList.add("behind"); // or the browser draws a sign of its own
+    onError();
+  });
+  return make("figure", { class: "pane" }, picture, soft);
 }

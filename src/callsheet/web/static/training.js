@@ -1,6 +1,6 @@
 // The Training Data tab: puts the model, the grid, the viewer and the jobs together, and keeps all that is shown in the URL.
 
-import { attribute, byId, bytes, debounced, number, plural, say, time, make } from "./format.js";
+import { attribute, byId, bytes, debounced, icon, make, number, plural, say, time } from "./format.js";
 import { Grid, plainCards } from "./grid.js";
 import { Jobs } from "./jobs.js";
 import { addKeys, showHelp } from "./keys.js";
@@ -10,7 +10,9 @@ import { Model } from "./model.js";
 import { fail, tell } from "./notices.js";
 import { showProblems } from "./problems.js";
 import { Selection } from "./selection.js";
+import { Triage } from "./triage.js";
 import { Undo } from "./undo.js";
+import { Viewer } from "./viewer.js";
 
 const LARGEST = 5;
 const MIDDLE = 2;
@@ -64,29 +66,24 @@ const clearFilter = () => {
   filterBy({ status: [], q: "", good: false });
 };
 
-// Viewer and triage are loaded when they are wanted.
+// The viewer and the triage
 
-let viewer;
-let triaging;
+const viewer = new Viewer(model, {
+  good: (filename) => good([filename]),
+  verb: (verb, filename) => run(verb, [filename]),
+  settle: (prefer, filename) => jobs.propose({ verb: "repair", actors: [name], filenames: [filename], prefer }),
+  undo: () => undo.take(),
+}, {
+  onShow: (filename) => history.replaceState(history.state, "", query(model.filter, filename)),
+  onClose: closed,
+});
+const triaging = new Triage(model, (decided) => marks.apply(decided));
+const triage = () => triaging.start(chosenOrShown());
 
-async function openedViewer() {
-  const { Viewer } = await import("./viewer.js");
-  viewer ??= new Viewer(model, {
-    good: (filename) => good([filename]),
-    verb: (verb, filename) => run(verb, [filename]),
-    settle: (prefer, filename) => jobs.propose({ verb: "repair", actors: [name], filenames: [filename], prefer }),
-    undo: () => undo.take(),
-  }, {
-    onShow: (filename) => history.replaceState(history.state, "", query(model.filter, filename)),
-    onClose: closed,
-  });
-  return viewer;
-}
-
-async function open(filename) {
-  if (new URLSearchParams(location.search).has("image")) return; // it is about to be
+function open(filename) {
+  if (new URLSearchParams(location.search).has("image")) return; // it is open, or will be once the images are loaded
   history.pushState({ opened: true }, "", query(model.filter, filename));
-  (await openedViewer()).show(filename);
+  viewer.show(filename);
 }
 
 /** The viewer is shut: the URL is as before it was opened, and the grid is where it was. */
@@ -97,27 +94,21 @@ function closed() {
   if (shown) grid.focus(shown);
 }
 
-async function followUrl() {
+function followUrl() {
   const image = fromUrl();
-  if (image && model.byName.has(image)) (await openedViewer()).show(image);
+  if (image && model.byName.has(image)) viewer.show(image);
   else if (image) {
     tell(`${name} has no image ${image}`);
     history.replaceState(null, "", query(model.filter));
   } else if (byId("viewer").open) byId("viewer").close();
 }
 
-async function triage() {
-  const { Triage } = await import("./triage.js");
-  triaging ??= new Triage(model, (decided) => marks.apply(decided));
-  triaging.start(chosenOrShown());
-}
-
 // What is done to images
 
-/** What a verb or a mark is for: the selection, else the active image. */
+/** What a verb or a mark is for: the selection, else the image that has the focus. */
 function chosen() {
   if (selection.size) return model.images.map((image) => image.filename).filter((filename) => selection.has(filename));
-  return grid.active ? [grid.active] : [];
+  return grid.focused ? [grid.focused] : [];
 }
 
 const chosenOrShown = () => (selection.size ? chosen() : model.visible.map((image) => image.filename));
@@ -140,8 +131,9 @@ function show() {
   if (!data) return;
   attribute(images, "aria-busy", null);
   selection.keep(model.byName);
+  picked();
   grid.show();
-  viewer?.update();
+  viewer.update();
   for (const tile of document.querySelectorAll("[data-filter]")) {
     const { filter } = tile.dataset;
     const count = data[`${filter || "total"}_count`];
@@ -152,6 +144,7 @@ function show() {
   const goods = model.images.filter((image) => image.good).length;
   say(byId("good").querySelector("b"), number(goods));
   attribute(byId("good"), "aria-pressed", String(model.filter.good));
+  for (const link of document.querySelectorAll(".pair a[href]")) link.search = new URLSearchParams(model.filter.status.map((status) => ["status", status]));
   others(data);
   showProblems(byId("notes"), data.problems);
   base(data.base_image_url);
@@ -166,7 +159,7 @@ function show() {
 }
 
 function others(data) {
-  const files = data.orphaned_files.map((filename) => ({ filename, url: `/data/actors/${encodeURIComponent(name)}/training_data/${encodeURIComponent(filename)}`, title: filename }));
+  const files = data.orphaned_files.map((filename) => ({ filename, url: `${byId("actor").dataset.files}/${encodeURIComponent(filename)}`, title: filename }));
   const lost = data.missing_images.map((image) => ({
     ...image, url: null, title: [image.filename, image.removed_by && `Removed by run ${image.removed_by}`, ...image.s3_urls].filter(Boolean).join("\n"),
   }));
@@ -178,10 +171,18 @@ function others(data) {
   }
 }
 
+function picked() {
+  byId("picked").hidden = selection.size === 0;
+  document.body.classList.toggle("picking", selection.size > 0);
+  const unseen = [...selection.names].filter((filename) => model.indexOf(filename) < 0).length;
+  say(byId("picked").querySelector(".count"), `${number(selection.size)} selected${unseen ? `, ${number(unseen)} not shown` : ""}`);
+}
+
 function base(url) {
   const image = byId("base").querySelector("img");
   if (url && image) attribute(image, "src", `${url}&width=256`);
   else if (url) byId("base").replaceChildren(make("img", { src: `${url}&width=256`, alt: `Base image of ${name}` }));
+  else if (image) byId("base").replaceChildren(icon("picture"), make("span", { class: "none" }, "No base image"));
 }
 
 function empty(data) {
@@ -211,11 +212,7 @@ model.addEventListener("failed", ({ detail }) => {
   attribute(images, "aria-busy", null);
   showProblems(byId("notes"), [{ actor: "", filename: "", code: detail.code, message: `${detail.message}. ${detail.hint ?? ""}` }]);
 });
-selection.addEventListener("change", () => {
-  byId("picked").hidden = selection.size === 0;
-  document.body.classList.toggle("picking", selection.size > 0);
-  say(byId("picked").querySelector(".count"), `${number(selection.size)} selected`);
-});
+selection.addEventListener("change", picked);
 const reload = debounced(() => model.load(), AGAIN_MS);
 live.addEventListener("actor", ({ detail }) => detail.actor_name === name && reload());
 live.addEventListener("reload", reload);
@@ -258,15 +255,15 @@ function escape() {
   return true;
 }
 
-const go = (id) => byId(id).href && location.assign(byId(id).href + (model.filter.status.length ? query({ ...model.filter, q: "", good: false }) : ""));
+const go = (id) => byId(id).href && byId(id).click();
 const steps = [["ArrowLeft", -1, 0], ["ArrowRight", 1, 0], ["ArrowUp", 0, -1], ["ArrowDown", 0, 1]];
 addKeys("Images", [
   { keys: steps.map(([key]) => key), named: ["←", "→", "↑", "↓"], does: "Move", run: ({ key }) => grid.move(...steps.find(([known]) => known === key).slice(1)) },
   { keys: steps.map(([key]) => `Shift+${key}`), named: ["Shift+←", "→", "↑", "↓"], does: "Move and select", run: ({ key }) => grid.move(...steps.find(([known]) => known === key).slice(1), true) },
   { keys: ["Home"], does: "First image", run: () => grid.go(0) },
   { keys: ["End"], does: "Last image", run: () => grid.go(Infinity) },
-  { keys: ["Enter"], does: "Look at it in full", run: () => (grid.active ? open(grid.active) : false) },
-  { keys: ["x", " "], does: "Select, or not", run: () => (grid.active ? selection.toggle(grid.active) : false) },
+  { keys: ["Enter"], does: "Look at it in full", run: () => (grid.focused ? open(grid.focused) : false) },
+  { keys: ["x", " "], does: "Select, or not", run: () => (grid.focused ? selection.toggle(grid.focused) : false) },
   { keys: ["Mod+a"], does: "Select all that are shown", run: () => selection.set(grid.names()) },
   { keys: ["i"], does: "Invert the selection", run: () => selection.invert(grid.names()) },
   { keys: ["g"], does: "Good, or not", run: () => good(chosen()) },
@@ -274,7 +271,7 @@ addKeys("Images", [
   { keys: ["d"], does: "Pull: download what is only in S3", run: () => run("pull", chosen()) },
   { keys: ["r"], does: "Repair what differs", run: () => run("repair", chosen()) },
   { keys: ["Delete"], does: "Remove from both sides", run: () => run("rm", chosen()) },
-  { keys: ["t"], does: "Triage", run: () => triage() },
+  { keys: ["t"], does: "Triage", run: triage },
 ], null);
 addKeys("Page", [
   { keys: ["/"], does: "Search", run: () => byId("search").select() },
@@ -293,3 +290,4 @@ byId("size").value = images.dataset.size;
 setInterval(show, 60000);
 await model.load();
 followUrl();
+jobs.join(name).catch(fail);

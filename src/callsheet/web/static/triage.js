@@ -2,7 +2,7 @@
 
 import { attribute, byId, make, number, plural, say } from "./format.js";
 import { addKeys, showHelp } from "./keys.js";
-import { Stage } from "./stage.js";
+import { pane, Stage } from "./stage.js";
 
 export class Triage {
   /** `commit(marks)` records a Map of filename → good and tells whether that worked. */
@@ -17,7 +17,12 @@ export class Triage {
       event.preventDefault();
       this.escape();
     });
-    this.dialog.addEventListener("close", () => this.removeKeys());
+    const guard = (event) => this.changes.size && event.preventDefault();
+    this.guard = (on) => (on ? addEventListener : removeEventListener)("beforeunload", guard);
+    this.dialog.addEventListener("close", () => {
+      this.removeKeys();
+      this.guard(false);
+    });
   }
 
   /** Begins with `names`, in their order. */
@@ -28,6 +33,7 @@ export class Triage {
     this.decided = new Map();
     this.dialog.showModal();
     this.removeKeys = addKeys("Triage", this.bindings(), this.dialog);
+    this.guard(true);
     this.show();
   }
 
@@ -51,10 +57,11 @@ export class Triage {
     attribute(dialog.querySelector('[data-act="back"]'), "disabled", place === 0 ? "" : null);
     for (const [act, value] of [["good", true], ["bad", false]]) attribute(dialog.querySelector(`footer [data-act="${act}"]`), "aria-pressed", String(decided === value));
     this.stage.fit();
-    const picture = make("img", { alt: names[place], draggable: "false", src: image?.content_url });
-    this.view.replaceChildren(make("figure", { class: "pane" }, picture));
+    const caption = dialog.querySelector(".caption");
+    const unseen = () => this.names[this.place] === names[place] && say(caption, `${names[place]} cannot be shown`);
+    this.view.replaceChildren(image ? pane(image, unseen) : make("figure", { class: "pane" }));
     const now = image?.good ? "now good" : "";
-    say(dialog.querySelector(".caption"), [names[place], now, image?.prompt].filter(Boolean).join(" · "));
+    say(caption, [names[place], now, image?.prompt].filter(Boolean).join(" · "));
     const next = this.model.byName.get(names[place + 1]);
     if (next) new Image().src = next.content_url;
     dialog.querySelector(".stage").focus();
@@ -108,7 +115,6 @@ export class Triage {
   }
 
   finish() {
-    this.stopped = this.place;
     this.toggle(true);
     this.summarize();
   }
@@ -121,11 +127,15 @@ export class Triage {
     else if (act === "resume") {
       this.place = Math.min(this.place, this.names.length - 1);
       this.show();
-    } else if (act === "save") {
-      const { changes } = this;
-      this.dialog.close();
-      await this.commit(changes);
-    }
+    } else if (act === "save") await this.save();
+  }
+
+  /** Records what was decided. If that fails, all of it is kept, to be tried again. */
+  async save() {
+    if (this.saving) return;
+    this.saving = true;
+    if (await this.commit(this.changes)) this.dialog.close();
+    this.saving = false;
   }
 
   bindings() {

@@ -1,10 +1,10 @@
 // One image in full: zoom and pan, what is known of it, and, of one that differs, both versions and what settles it.
 
 import { Compare } from "./compare.js";
-import { attribute, byId, make, number, say, signed, WORDS } from "./format.js";
+import { attribute, byId, number, say, signed, WORDS } from "./format.js";
 import { addKeys, showHelp } from "./keys.js";
 import { fillPanel } from "./panel.js";
-import { Stage } from "./stage.js";
+import { pane, Stage } from "./stage.js";
 
 const MODES = ["beside", "flicker", "difference"];
 
@@ -88,13 +88,7 @@ export class Viewer {
 
   /** The image is gone: the one in its place is shown, if there is one. */
   leave() {
-    const next = this.model.visible[Math.min(this.at, this.model.visible.length - 1)];
-    if (!next) {
-      this.dialog.close();
-      return;
-    }
-    this.show(next.filename);
-    this.onShow(next.filename);
+    if (!this.go(this.model.visible[Math.min(this.at, this.model.visible.length - 1)])) this.dialog.close();
   }
 
   paint(image, differs) {
@@ -106,9 +100,7 @@ export class Viewer {
     }
     this.compare.stop();
     this.view.classList.remove("beside");
-    const picture = make("img", { alt: image.filename, draggable: "false", src: image.content_url });
-    picture.addEventListener("error", () => this.tell("This image cannot be shown"));
-    this.view.replaceChildren(make("figure", { class: "pane" }, picture));
+    this.view.replaceChildren(pane(image, () => this.name === image.filename && this.tell("This image cannot be shown")));
   }
 
   tell(text) {
@@ -124,12 +116,17 @@ export class Viewer {
   }
 
   turn(step) {
-    const next = this.neighbour(step);
-    if (!next) return;
-    this.show(next.filename);
-    this.onShow(next.filename);
+    if (!this.go(this.neighbour(step))) return;
     const beyond = this.neighbour(step);
     if (beyond) new Image().src = beyond.content_url; // so that the next turn is instant
+  }
+
+  /** Shows another image and tells where that is; false if there is none. */
+  go(image) {
+    if (!image) return false;
+    this.show(image.filename);
+    this.onShow(image.filename);
+    return true;
   }
 
   setMode(mode) {
@@ -160,8 +157,8 @@ export class Viewer {
     return [
       { keys: ["ArrowRight", "ArrowDown"], does: "Next image", run: () => this.turn(1) },
       { keys: ["ArrowLeft", "ArrowUp"], does: "Previous image", run: () => this.turn(-1) },
-      { keys: ["Home"], does: "First image", run: () => this.turn(-this.model.indexOf(this.name)) },
-      { keys: ["End"], does: "Last image", run: () => this.turn(this.model.visible.length - 1 - this.model.indexOf(this.name)) },
+      { keys: ["Home"], does: "First image", run: () => this.go(this.model.visible[0]) },
+      { keys: ["End"], does: "Last image", run: () => this.go(this.model.visible.at(-1)) },
       { keys: ["+", "="], does: "Zoom in", run: () => this.stage.step(true) },
       { keys: ["-"], does: "Zoom out", run: () => this.stage.step(false) },
       { keys: ["0"], does: "Fit", run: () => this.stage.fit() },
