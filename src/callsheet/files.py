@@ -25,6 +25,10 @@ _LOCK_POLL_S = 0.01
 _COPY_BYTES = 1 << 20
 _STALE_S = 3600.0
 _ATTEMPTS = 10
+_MOST_SETTLED = 100_000
+_settled: set[str] = set()
+"""Folders of which this process knows that their names, and those of all above them, survive a crash."""
+
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -103,6 +107,7 @@ def create_durably(path: str, lines: Iterable[bytes]) -> int:
                     waiting.clear()
             write_all(descriptor, waiting)
             system.fsync(descriptor)
+            _settle_folder(os.path.dirname(path))
             _flush(os.path.dirname(path))
         except BaseException:
             unlock(descriptor)
@@ -114,7 +119,8 @@ def create_durably(path: str, lines: Iterable[bytes]) -> int:
 
 def unlock(descriptor: int) -> None:
     """Close a descriptor, and release the lock that it holds: closing would not do if a child process had inherited it."""
-    system.flock(descriptor, fcntl.LOCK_UN)
+    with contextlib.suppress(OSError):  # a network drive that fails here lets go of it when it is closed
+        system.flock(descriptor, fcntl.LOCK_UN)
     system.close(descriptor)
 
 
@@ -169,6 +175,7 @@ def delete_folder(path: str) -> None:
     """Remove a folder and all below it for good. One that is not there is no error."""
     try:
         system.rmtree(path)
+        _settled.clear()
     except FileNotFoundError:
         return
     except OSError as error:
@@ -182,6 +189,7 @@ def remove_empty_folders(folder: str, top: str) -> None:
             system.rmdir(folder)
         except OSError:
             return
+        _settled.discard(folder)
         folder = os.path.dirname(folder)
 
 
@@ -210,8 +218,9 @@ def touch(path: str, mtime_ns: int) -> None:
 
 
 def flush_folder(path: str) -> None:
-    """Make what was renamed into a folder durable. One that is not there has nothing to lose."""
+    """Make what was renamed into a folder durable, and the folder itself. One that is not there has nothing to lose."""
     try:
+        _settle_folder(path)
         _flush(path)
     except FileNotFoundError:
         return
@@ -257,18 +266,33 @@ def _created(path: str) -> BinaryIO:
 
 
 def _make_folder(path: str) -> None:
-    """Make a folder if it is not there, and those above it. Another thread may remove any of them while it is empty.
+    """Make a folder if it is not there, and those above it, durably. Another thread may remove any of them while it is empty.
 
     `makedirs` then says that one is not there, or, of one that went between two looks, that something else is.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             system.makedirs(path)
+            _settle_folder(path)
         except (FileNotFoundError, FileExistsError):
             if attempt == _ATTEMPTS:
                 raise
         else:
             return
+
+
+def _settle_folder(path: str) -> None:
+    """Make the names of a folder and of all above it survive a crash: whoever made them may not have come as far."""
+    new = []
+    while path not in _settled and (above := os.path.dirname(path)) != path:
+        new.append(path)
+        path = above
+    for folder in reversed(new):
+        with contextlib.suppress(PermissionError):  # one that we may not read has not been made by us
+            _flush(os.path.dirname(folder))
+    if len(_settled) > _MOST_SETTLED:
+        _settled.clear()
+    _settled.update(new)
 
 
 def _moved(path: str, target: str) -> None:
@@ -366,7 +390,7 @@ def _open_in_folder(path: str, flags: int) -> int:
     try:
         return system.open(path, flags, 0o666)
     except FileNotFoundError:
-        system.makedirs(system.realpath(os.path.dirname(path)))
+        _make_folder(system.realpath(os.path.dirname(path)))
         return system.open(path, flags, 0o666)
 
 
