@@ -124,3 +124,9 @@ def test_every_finding_of_a_check_is_documented_as_its_rule_says() -> None:
     told = {(code, severity, bool(fix.strip())) for code, severity, fix in rows}
     assert len(rows) == len(RULES)
     assert told == {(code.value, rule.severity.value, bool(rule.fix)) for code, rule in RULES.items()}
+
+
+def test_every_test_that_is_said_to_hold_a_promise_is_there() -> None:
+    named = set(re.findall(r"`(tests/[^`]+)`", DOCS["reliability.md"]))
+    assert named
+    assert all(list(HOME.glob(pattern)) for pattern in named)
