@@ -20,7 +20,9 @@ from callsheet import layout, system
 from callsheet.errors import ChangingFile, LocalError
 from callsheet.local import TEMPORARY, check_inside, failed
 
-_ASIDE = ".callsheet_aside-"
+ASIDE = ".callsheet_aside-"
+"""What a file is called between two names of its own: unlike a temporary one, it may hold bytes that are nowhere else."""
+
 _LOCK_POLL_S = 0.01
 _COPY_BYTES = 1 << 20
 _STALE_S = 3600.0
@@ -195,14 +197,23 @@ def remove_empty_folders(folder: str, top: str) -> None:
 
 def sweep_temporaries(folder: str, now: datetime) -> None:
     """Remove what writers that were killed left behind: our temporary files that nobody touched in the last hour."""
+    for name in left_behind(folder, TEMPORARY, now):
+        with contextlib.suppress(OSError):
+            system.unlink(os.path.join(folder, name))
+
+
+def left_behind(folder: str, start: str, now: datetime) -> list[str]:
+    """The names in a folder that begin with `start`, of files that nobody touched in the last hour; none if it cannot be read."""
+    names = []
     with contextlib.suppress(OSError), system.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(TEMPORARY):
+            if not entry.name.startswith(start):
                 continue
             with contextlib.suppress(OSError):
                 # Not its mtime: a download's is that of its object.
                 if entry.stat(follow_symlinks=False).st_ctime < now.timestamp() - _STALE_S:
-                    system.unlink(entry.path)
+                    names.append(entry.name)
+    return sorted(names)
 
 
 def touch(path: str, mtime_ns: int) -> None:
@@ -346,7 +357,7 @@ def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) ->
     The name is taken away before it is looked at what it names: between a look and a deletion somebody could save there.
     """
     # No temporary file that a later run may sweep away: what is in it may have been saved a moment ago.
-    aside = os.path.join(os.path.dirname(path), f"{_ASIDE}{system.urandom(4).hex()}")
+    aside = os.path.join(os.path.dirname(path), f"{ASIDE}{system.urandom(4).hex()}")
     try:
         system.rename(path, aside)
     except FileNotFoundError:
