@@ -210,6 +210,14 @@ def touch(path: str, mtime_ns: int) -> None:
         raise failed("touch", path, error) from error
 
 
+def create_empty(path: str) -> None:
+    """Make a new, empty file. `LocalError` if it cannot be made, or is there."""
+    try:
+        os.close(_open_in_folder(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    except OSError as error:
+        raise failed("write", path, error) from error
+
+
 def flush_folder(path: str) -> None:
     """Make what was renamed into a folder durable. One that is not there has nothing to lose."""
     try:

@@ -113,8 +113,10 @@ def unsurprised(run: Run, past: PastRun) -> Run:
 
 
 def _expecting(run: Run, removals: Iterable[Action]) -> Run:
-    gone = frozenset((action.actor, action.filename, action.op.here) for action in removals)
-    return replace(run, options=replace(run.options, removed=gone))
+    gone: dict[str, set[tuple[str, bool]]] = {}
+    for action in removals:
+        gone.setdefault(action.actor, set()).add((action.filename, action.op.here))
+    return replace(run, removed={actor: frozenset(images) for actor, images in gone.items()})
 
 
 def _may_be_gone(run: Run, run_id: str, step: Step) -> bool:
@@ -137,7 +139,7 @@ def carry_out(
     site = Site(run.root, run.where, remote, run.id, Meter(pace.limit_bytes_s))
     with journal.begin(run.id, plan, run.started) as recorder:
         pace.on_begun(run.id)
-        outcomes = execute(
+        outcomes, notes = execute(
             site,
             plan.actions,
             movers,
@@ -167,7 +169,7 @@ def carry_out(
         tuple(outcomes),
         replace(report, verb=plan.verb.value, problems=problems),
         interrupted=len(outcomes) < len(plan.actions),
-        notes=remote.notes(),
+        notes=notes,
         marked=len(plan.marks) - len(unmarked),
     )
 

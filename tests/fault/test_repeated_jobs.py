@@ -1,0 +1,96 @@
+"""A job on a cluster may be run again, from any point, after its worker was lost: what it had done is found, and nothing is lost or told twice."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callsheet import codec, files, perform
+from callsheet.cluster import Cluster
+from callsheet.remote.directory import DirectoryRemote
+from twins import VERBS, as_told, open_twin, stand_still, state, unseen, write_original
+
+FINISHED = "finished"
+POINTS: dict[str, tuple[object, str]] = {
+    "before the manifest is in its place": (codec, "learnt"),
+    "before response.json goes": (files, "move"),
+    "before the file has its name": (files, "_publish"),
+    "before the object is replaced": (DirectoryRemote, "put"),
+    "before the old file is put away": (perform, "_take"),
+}
+
+
+class _Killed(BaseException):
+    """The end of a worker."""
+
+
+class Repeating(Cluster):
+    """Runs each job twice, as a worker would, and tells what the second run came to; the first may be killed before `point`."""
+
+    def __init__(self, kill: Callable[[pytest.MonkeyPatch], None]) -> None:
+        self._kill = kill
+
+    @property
+    def at_once(self) -> int:
+        return 2
+
+    def submit(self, job: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        message = pickle.dumps((job, args, kwargs))
+        with pytest.MonkeyPatch.context() as patch:
+            self._kill(patch)
+            with suppress(_Killed):
+                _do(message)
+        told: Future[Any] = Future()
+        told.set_result(pickle.loads(pickle.dumps(_do(message))))
+        return told
+
+
+def _do(message: bytes) -> object:
+    job, args, kwargs = pickle.loads(message)
+    return job(*args, **kwargs)
+
+
+def _killing(point: str) -> Callable[[pytest.MonkeyPatch], None]:
+    def kill(*_: object, **__: object) -> None:
+        raise _Killed
+
+    return lambda patch: None if point == FINISHED else patch.setattr(*POINTS[point], kill)
+
+
+@pytest.fixture
+def twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    write_original(tmp_path / "one", 3)
+    stand_still(monkeypatch)
+    return tmp_path / "one", shutil.copytree(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.parametrize("point", [FINISHED, *POINTS])
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_job_that_is_run_again_comes_to_what_one_run_comes_to(
+    verb: str, point: str, twins: tuple[Path, Path]
+) -> None:
+    once, again = twins
+    expected = VERBS[verb](open_twin(once), None, unseen)
+    repeated = VERBS[verb](open_twin(again), Repeating(_killing(point)), unseen)
+    assert as_told(repeated) == as_told(expected)
+    assert state(again) == state(once)
+
+
+def test_a_file_that_somebody_else_put_there_is_no_download_of_ours(twins: tuple[Path, Path]) -> None:
+    root, _ = twins
+    library = open_twin(root)
+    plan = library.plan("pull")
+    place = root / library.where.image("0000_actor", "in_s3.png")
+    place.write_bytes(b"mine")
+    result = library.apply(plan, executor=Repeating(_killing(FINISHED)))
+    assert [(told.actor, told.filename, told.code) for told in result.report.problems if told.filename] == [
+        ("0000_actor", "in_s3.png", "local")
+    ]
+    assert place.read_bytes() == b"mine"
