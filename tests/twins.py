@@ -8,13 +8,11 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from callsheet import library as facade
-from callsheet import transfer
+from callsheet import system
 from callsheet.layout import Layout
 from callsheet.library import Library
 from callsheet.remote.directory import DirectoryRemote
@@ -52,9 +50,7 @@ def write_original(root: Path, actors: int) -> None:
 
 def stand_still(patch: pytest.MonkeyPatch, moment: datetime = MOMENT) -> None:
     """What is recorded is of this moment: the clock is read here, and workers are told."""
-    clock = SimpleNamespace(now=lambda _: moment)
-    patch.setattr(facade, "datetime", clock)
-    patch.setattr(transfer, "datetime", clock)
+    patch.setattr(system, "now", lambda: moment)
 
 
 def _tree(root: Path) -> Tree:

@@ -6,11 +6,9 @@ What anybody else did stays a reason not to.
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
 
-from callsheet import hashing, reconcile
+from callsheet import hashing, reconcile, system
 from callsheet.action import Action, Op, Outcome, Version
 from callsheet.errors import CallsheetError, UsageError
 from callsheet.hashing import HashedFile
@@ -63,7 +61,7 @@ def _downloaded(site: Site, action: Action) -> Outcome | None:
     if action.local is not None and not _is_put_away(site, action):
         return None
     placed = Version(action.s3.size_bytes, file.md5)
-    telling = file.mtime_ns + reconcile.RACY_NS <= time.time_ns()
+    telling = file.mtime_ns + reconcile.RACY_NS <= system.time_ns()
     return Outcome(action, None, placed, action.local, file.mtime_ns if telling else None)
 
 
@@ -75,7 +73,7 @@ def _is_fetched(file: HashedFile, there: RemoteObject, wanted: Version) -> bool:
 
 def _done_now(site: Site, action: Action) -> Outcome | None:
     """What this attempt comes to, if an earlier one took the file away, and nothing came in its place."""
-    if action.op is not Op.DOWNLOAD or action.local is None or os.path.lexists(site.path(action)):
+    if action.op is not Op.DOWNLOAD or action.local is None or system.lexists(site.path(action)):
         return None
     if not _is_put_away(site, action):
         return None

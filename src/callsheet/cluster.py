@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 import platform
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from callsheet import system
 from callsheet.errors import CallsheetError, ClusterError, UsageError, WorkerLost
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ class Cluster(Executor):
     @property
     def at_once(self) -> int:
         """How many jobs keep all workers busy by now: two for each thread, so that none waits for its next one. `ClusterError`"""
-        if time.monotonic() - self._counted_s >= _COUNT_EVERY_S:
+        if system.monotonic() - self._counted_s >= _COUNT_EVERY_S:
             with _mapped(self._client):
                 self._at_once = 2 * max(1, sum(self._client.nthreads().values()))
-            self._counted_s = time.monotonic()
+            self._counted_s = system.monotonic()
         return self._at_once
 
     def submit(self, job: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:

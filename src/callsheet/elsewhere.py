@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from callsheet import files
+from callsheet import files, system
 from callsheet.errors import ClusterError
 from callsheet.layout import Layout
 from callsheet.model import Location
@@ -54,7 +54,7 @@ def place(run_id: str, root: str, where: Layout, remote: Remote | None, url_for:
 def opened(at: Place) -> Opened:
     """What the jobs of a run share, on a worker. `ClusterError` if that does not see the tree, or speaks to another store."""
     host = platform.node()
-    if not os.path.exists(_beacon(at.root, at.where, at.run_id)):
+    if not system.exists(_beacon(at.root, at.where, at.run_id)):
         hint = "Mount the tree there, at the same path: see docs/cluster.md."
         raise ClusterError(f"A worker on {host} does not see the tree at {at.root}", hint=hint)
     remote, url_for = pickle.loads(at.stores)  # noqa: S301  see `cluster`
@@ -68,12 +68,12 @@ def opened(at: Place) -> Opened:
 def beacon(root: str, where: Layout, run_id: str) -> Iterator[None]:
     """While in its context, workers can tell by a file that the tree which they see is this one."""
     path = _beacon(root, where, run_id)
-    files.create_empty(path)
+    files.touch(path, system.time_ns())
     try:
         yield
     finally:
         with suppress(OSError):
-            os.unlink(path)
+            system.unlink(path)
         files.remove_empty_folders(os.path.dirname(path), root)
 
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
-from callsheet import again, files
+from callsheet import again, files, system
 from callsheet.action import Action, Op, Outcome
 from callsheet.cluster import Cluster
 from callsheet.dispatch import each
@@ -65,8 +64,8 @@ def execute(
                 recorder.outcome(number, outcome)
                 on_outcome(outcome)
                 failed += outcome.problem is not None
-            if time.monotonic() - told_s > _TOLD_EVERY_S or len(outcomes) == len(actions):
-                told_s = time.monotonic()
+            if system.monotonic() - told_s > _TOLD_EVERY_S or len(outcomes) == len(actions):
+                told_s = system.monotonic()
                 moved_bytes = min(site.meter.total_bytes, total_bytes)  # what was sent again was counted again
                 on_moved(Moved(len(outcomes), len(actions), moved_bytes, total_bytes, failed))
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from callsheet import files, layout, local
+from callsheet import files, layout, local, system
 from callsheet.errors import LocalError
 from callsheet.model import Actor, Legacy, Manifest, Problem
 from callsheet.run import Run
@@ -22,7 +22,7 @@ def response_json(
     `response` is its bytes and what they say, as read in this run; `manifest` is what the run made of them.
     """
     if response is None:
-        return run.again and os.path.lexists(_trash(run, actor)), ()
+        return run.again and system.lexists(_trash(run, actor)), ()
     raw, said = response
     if said.unplaced:
         first = layout.printable(layout.without_signature(said.unplaced[0]))
@@ -45,7 +45,7 @@ def _into_trash(run: Run, actor: Actor, raw: bytes) -> tuple[bool, tuple[Problem
     """Move the file that held `raw`. One that is gone by now was migrated by another run."""
     path, trash = os.path.join(run.root, _place(run, actor)), _trash(run, actor)
     changed = (_problem(actor, "changing", "it was written to while it was migrated; the file stays, sync again"),)
-    if os.path.islink(path):
+    if system.islink(path):
         return False, (_problem(actor, "symlink", "it is a symlink, so it stays; put a copy in its place, then sync"),)
     current = local.read_bytes(path)
     if current != raw:
@@ -53,7 +53,7 @@ def _into_trash(run: Run, actor: Actor, raw: bytes) -> tuple[bool, tuple[Problem
     try:
         files.move(path, trash)
     except LocalError as error:
-        return False, (_problem(actor, error.code, error.sentence),) if os.path.lexists(path) else ()
+        return False, (_problem(actor, error.code, error.sentence),) if system.lexists(path) else ()
     if local.read_bytes(trash) != raw:
         files.move(trash, path)
         return False, changed

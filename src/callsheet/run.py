@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from callsheet import system
 from callsheet.ahead import HashAhead
 from callsheet.elsewhere import Place, beacon, opened, place
 from callsheet.hashing import HashedFile
@@ -90,4 +90,4 @@ def _on_worker(at: Place, options: SyncOptions, started: datetime, shows: bool) 
 
 def new_run_id(now: datetime) -> str:
     """A name for a run that sorts by time."""
-    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{os.urandom(2).hex()}"
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{system.urandom(2).hex()}"

@@ -10,14 +10,13 @@ looked at and it is known that the losses are not an unmounted disk or a wrong b
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from operator import add
 
-from callsheet import codec, files, layout, local, migrate, reconcile, survey
+from callsheet import codec, files, layout, local, migrate, reconcile, survey, system
 from callsheet.ahead import HashAhead
 from callsheet.cluster import Cluster
 from callsheet.dispatch import each
@@ -252,7 +251,7 @@ def _attempt(run: Run, task: Task) -> Outcome:
 
 def _look(run: Run, task: Task) -> Held:
     hashes = {**(run.ahead.take(task.actor) if run.ahead else {}), **task.hashed}
-    started_ns = time.time_ns()
+    started_ns = system.time_ns()
     before = run.store.load(task.actor.stem) or Manifest(None)
     survey.claim(before, task.actor)
     listing, problems = task.listing, list[Problem]()
