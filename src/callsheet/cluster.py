@@ -109,10 +109,9 @@ def _check(client: Client, address: str) -> None:
     here = versions()
     told: dict[str, Any] = client.run(versions, on_error="return")
     for worker, there in sorted(told.items()):
-        if isinstance(there, ModuleNotFoundError):
-            raise ClusterError(f"The worker {worker} has no callsheet: {there}", hint=f"Install it there: {_EXTRA}")
         if isinstance(there, Exception):
-            raise ClusterError(f"The worker {worker} cannot do its work: {there}", hint="Its log says more.")
+            hint = f"Install it there: {_EXTRA}"
+            raise ClusterError(f"The worker {worker} cannot load callsheet: {there}", hint=hint)
         if there != here:
             hint = "Install the same versions on all workers."
             raise ClusterError(f"The worker {worker} has {_listed(there)}; here it is {_listed(here)}", hint=hint)

@@ -141,7 +141,6 @@ class _Cluster:
     """The same for the workers of a cluster: an image is a task, or a batch of downloads."""
 
     def __init__(self, site: Site, actions: Sequence[Action], cluster: Cluster) -> None:
-        again.check(actions)
         self._site = site
         self._cluster = cluster
         batches = _in_batches(actions, _by_image(actions), cluster.at_once)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
-from callsheet import amend, layout, pictures, system
+from callsheet import again, amend, layout, pictures, system
 from callsheet.action import Action, Mark, Op, Outcome, PastRun, Plan, Step, Verb
+from callsheet.cluster import Cluster
 from callsheet.errors import CallsheetError, UnknownImage
 from callsheet.execute import OnMoved, OnOutcome, execute, make_durable
 from callsheet.hashing import HashedFile
@@ -133,8 +134,10 @@ def carry_out(
 ) -> Transfer:
     """Do what a plan says, write down what came of it, look at what it touched, and record that.
 
-    The report is of the actors that were touched.
+    The report is of the actors that were touched. `UsageError`, with nothing done, if the plan is not for a cluster, and `movers` are one.
     """
+    if isinstance(movers, Cluster):
+        again.check(plan.actions)
     site = Site(run.root, run.where, remote, run.id, Meter(pace.limit_bytes_s))
     with journal.begin(run.id, plan, run.started) as recorder:
         pace.on_begun(run.id)

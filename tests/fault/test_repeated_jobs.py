@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 from callsheet import codec, files, perform
+from callsheet.action import Action, Op, Outcome, Step, Version
 from callsheet.cluster import Cluster
+from callsheet.errors import UsageError, WorkerLost
+from callsheet.model import Location, Problem
 from callsheet.remote.directory import DirectoryRemote
 from twins import VERBS, as_told, open_twin, stand_still, state, unseen, write_original
 
@@ -94,3 +97,59 @@ def test_a_file_that_somebody_else_put_there_is_no_download_of_ours(twins: tuple
         ("0000_actor", "in_s3.png", "local")
     ]
     assert place.read_bytes() == b"mine"
+
+
+class Losing(Cluster):
+    """Loses every worker that is given a job with `poison` in it; jobs are of several actors or images."""
+
+    def __init__(self, poison: str) -> None:
+        self._poison = poison.encode()
+        self.jobs = 0
+
+    @property
+    def at_once(self) -> int:
+        return 1
+
+    def submit(self, job: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.jobs += 1
+        message = pickle.dumps((job, args, kwargs))
+        told: Future[Any] = Future()
+        if self._poison in message:
+            told.set_exception(WorkerLost("4 workers were lost", hint="Look at their logs."))
+        else:
+            told.set_result(_do(message))
+        return told
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_actor_that_costs_every_worker_is_named_and_the_others_are_done(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "one"
+    write_original(root, 20)
+    stand_still(monkeypatch)
+    cluster = Losing("0013_actor")
+    report = as_told(VERBS[verb](open_twin(root), cluster, unseen))
+    assert cluster.jobs < 40
+    lost = {(told["actor"], told["message"]) for told in report["problems"] if told["code"] == WorkerLost.code}
+    assert lost == {("0013_actor", "4 workers were lost. Look at their logs.")}
+    assert [row["actor_name"] for row in report["by_actor"]] == [
+        f"{number:04}_actor" for number in range(20) if number not in (1, 13)
+    ]
+
+
+def test_what_a_second_attempt_could_not_tell_from_the_first_is_refused_before_anything_is_done(
+    twins: tuple[Path, Path],
+) -> None:
+    root, _ = twins
+    library = open_twin(root)
+    plan = library.plan("rm", ["0002"])
+    before = state(root)
+    with pytest.raises(UsageError, match="A cluster does not do this: trash_local, trash_s3"):
+        library.apply(plan, executor=Repeating(_killing(FINISHED)))
+    assert state(root) == before
+
+
+def test_a_worker_that_fails_late_may_have_done_it() -> None:
+    action = Action(Op.UPLOAD, "0000_actor", "a.png", Location("bucket", "a.png"), Version(1, "0" * 32))
+    assert Step(action, Outcome(action, Problem("0000_actor", "a.png", WorkerLost.code, "lost"))).lost

@@ -61,7 +61,7 @@ WITHIN = {
     "again": {"perform"},
     "execute": {"run", "perform", "again", "dispatch"},
     "amend": {"run", "survey"},
-    "transfer": {"run", "survey", "sync", "perform", "execute", "amend"},
+    "transfer": {"run", "survey", "sync", "perform", "again", "execute", "amend"},
     "trash": {"listing"},
     "fetch": set(),
     "library": {"run", "survey", "sync", "status", "execute", "amend", "transfer", "trash", "fetch"},
