@@ -13,7 +13,7 @@ from callsheet.action import Action, Op, Outcome, Version
 from callsheet.errors import CallsheetError, UsageError
 from callsheet.hashing import HashedFile
 from callsheet.model import RemoteObject
-from callsheet.perform import Site, perform, put_back, vouched
+from callsheet.perform import APART_NS, Site, perform, put_back, vouched
 
 AGAIN = frozenset({Op.UPLOAD, Op.DOWNLOAD})
 """What can be told to be done."""
@@ -67,8 +67,9 @@ def _downloaded(site: Site, action: Action) -> Outcome | None:
 
 def _is_fetched(file: HashedFile, there: RemoteObject, wanted: Version) -> bool:
     """Whether a file is what a download makes of an object: its bytes, and the time that a download gives it."""
-    fetched_s = int(there.last_modified.timestamp())
-    return file.mtime_ns // 1_000_000_000 == fetched_s and vouched(there, wanted, file.md5, file.path) is True
+    fetched_ns = int(there.last_modified.timestamp()) * 1_000_000_000
+    is_ours = file.mtime_ns in (fetched_ns, fetched_ns + APART_NS)
+    return is_ours and vouched(there, wanted, file.md5, file.path) is True
 
 
 def _done_now(site: Site, action: Action) -> Outcome | None:

@@ -39,6 +39,9 @@ from callsheet.remote.contract import Source
 _ATTEMPTS = 3
 """How often an object is fetched if its bytes arrive flipped."""
 
+APART_NS = 1_000_000
+"""By how much a file's modification time is put off if it would be that of the file that it replaces."""
+
 _AGAIN = "Sync, then try again"
 
 
@@ -171,7 +174,7 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str,
             moment_ns = int(reading.described.last_modified.timestamp()) * 1_000_000_000
             # Or it could be taken for the file that it replaces.
             if action.local is not None and local.mtime_ns(path) == moment_ns:
-                moment_ns += 1_000_000
+                moment_ns += APART_NS
             files.settle(file, moment_ns)
             telling = moment_ns + reconcile.RACY_NS <= system.time_ns()
             if action.local is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -18,7 +19,8 @@ from callsheet.cluster import Cluster
 from callsheet.errors import UsageError, WorkerLost
 from callsheet.model import Location, Problem
 from callsheet.remote.directory import DirectoryRemote
-from twins import VERBS, as_told, open_twin, stand_still, state, unseen, write_original
+from kept import picture
+from twins import EDITED_IN_S3, IN_S3, VERBS, as_told, open_twin, stand_still, state, unseen, write_original
 
 FINISHED = "finished"
 POINTS: dict[str, tuple[object, str]] = {
@@ -86,17 +88,32 @@ def test_a_job_that_is_run_again_comes_to_what_one_run_comes_to(
     assert state(again) == state(once)
 
 
-def test_a_file_that_somebody_else_put_there_is_no_download_of_ours(twins: tuple[Path, Path]) -> None:
-    root, _ = twins
-    library = open_twin(root)
-    plan = library.plan("pull")
-    place = root / library.where.image("0000_actor", "in_s3.png")
-    place.write_bytes(b"mine")
-    result = library.apply(plan, executor=Repeating(_killing(FINISHED)))
-    assert [(told.actor, told.filename, told.code) for told in result.report.problems if told.filename] == [
-        ("0000_actor", "in_s3.png", "local")
-    ]
-    assert place.read_bytes() == b"mine"
+@pytest.mark.parametrize(
+    ("verb", "filename", "content", "as_if_fetched"),
+    [
+        ("pull", IN_S3, b"mine", True),
+        ("pull", IN_S3, picture("0000_actor in S3"), False),
+        ("repair", EDITED_IN_S3, picture("0000_actor remade"), True),
+    ],
+    ids=["other bytes", "the same bytes", "in place of the old ones"],
+)
+def test_what_somebody_else_did_meanwhile_is_told_as_on_threads(
+    twins: tuple[Path, Path], verb: str, filename: str, content: bytes, as_if_fetched: bool
+) -> None:
+    told = []
+    for root, executor in zip(twins, (None, Repeating(_killing(FINISHED))), strict=True):
+        library = open_twin(root)
+        plan = library.plan(verb, ["0000_actor"], only=[filename])
+        place = root / library.where.image("0000_actor", filename)
+        place.write_bytes(content)
+        fetched_s = library.remote.head(library.where.location("0000_actor", filename)).last_modified.timestamp()
+        mtime_s = fetched_s if as_if_fetched else fetched_s + 5
+        os.utime(place, (mtime_s, mtime_s))
+        result = library.apply(plan, executor=executor)
+        told.append([(problem.filename, problem.code) for problem in result.report.problems])
+        assert place.read_bytes() == content
+    assert told[0] == told[1]
+    assert [name for name, _ in told[1]] == [filename]
 
 
 class Losing(Cluster):
@@ -145,7 +162,7 @@ def test_what_a_second_attempt_could_not_tell_from_the_first_is_refused_before_a
     library = open_twin(root)
     plan = library.plan("rm", ["0002"])
     before = state(root)
-    with pytest.raises(UsageError, match="A cluster does not do this: trash_local, trash_s3"):
+    with pytest.raises(UsageError, match=r"A cluster does not do this: trash_local, trash_s3"):
         library.apply(plan, executor=Repeating(_killing(FINISHED)))
     assert state(root) == before
 
