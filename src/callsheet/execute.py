@@ -168,9 +168,16 @@ def _on_worker(site: Site, task: _Task) -> _Result:
         again.settled(site, outcome) if outcome.problem else outcome
         for outcome in _carried_out(site, list(task.actions))
     ]
-    for told in make_durable(site, outcomes):
-        outcomes = [replace(outcome, problem=outcome.problem or told) for outcome in outcomes]
+    unsafe = {told.actor: told for told in make_durable(site, outcomes)}
+    outcomes = [_unless(outcome, unsafe.get(outcome.action.actor)) for outcome in outcomes]
     return _Result(task.numbers, tuple(outcomes), site.remote.notes())
+
+
+def _unless(outcome: Outcome, told: Problem | None) -> Outcome:
+    """The outcome; if it may not survive a crash, with the problem that says so."""
+    if told is None or outcome.problem is not None or not outcome.action.op.here:
+        return outcome
+    return replace(outcome, problem=replace(told, filename=outcome.action.filename))
 
 
 def _lost(task: _Task, error: WorkerLost) -> _Result:

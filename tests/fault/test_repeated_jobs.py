@@ -16,7 +16,7 @@ import pytest
 from callsheet import codec, files, perform
 from callsheet.action import Action, Op, Outcome, Step, Version
 from callsheet.cluster import Cluster
-from callsheet.errors import UsageError, WorkerLost
+from callsheet.errors import LocalError, LossRefused, UsageError, WorkerLost
 from callsheet.model import Location, Problem
 from callsheet.remote.directory import DirectoryRemote
 from kept import picture
@@ -170,3 +170,39 @@ def test_what_a_second_attempt_could_not_tell_from_the_first_is_refused_before_a
 def test_a_worker_that_fails_late_may_have_done_it() -> None:
     action = Action(Op.UPLOAD, "0000_actor", "a.png", Location("bucket", "a.png"), Version(1, "0" * 32))
     assert Step(action, Outcome(action, Problem("0000_actor", "a.png", WorkerLost.code, "lost"))).lost
+
+
+def test_mass_disappearance_is_refused_and_accepted_as_on_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_original(tmp_path / "one", 8)
+    for image in (tmp_path / "one").glob("data/actors/*/training_data/*.png"):
+        image.unlink()
+    roots = tmp_path / "one", shutil.copytree(tmp_path / "one", tmp_path / "two")
+    stand_still(monkeypatch)
+    said = []
+    for root, executor in zip(roots, (None, Repeating(_killing(FINISHED))), strict=True):
+        library = open_twin(root)
+        with pytest.raises(LossRefused) as refused:
+            library.sync(executor=executor)
+        accepted = library.sync(accept_loss=True, executor=executor)
+        said.append((str(refused.value).replace(str(root), ""), refused.value.problems, as_told(accepted), state(root)))
+    assert said[0] == said[1]
+
+
+def test_a_download_that_may_not_survive_a_crash_is_told(
+    twins: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = open_twin(twins[0])
+    plan = library.plan("pull", ["0000_actor", "0002_actor"])
+
+    def refuse(path: str) -> None:
+        if "0002_actor" in path:
+            raise LocalError("Cannot flush it", hint="Check the disk")
+
+    monkeypatch.setattr(files, "flush_folder", refuse)
+    result = library.apply(plan, executor=Repeating(_killing(FINISHED)))
+    assert [(outcome.action.actor, outcome.problem is None) for outcome in result.outcomes] == [
+        ("0000_actor", True),
+        ("0002_actor", False),
+    ]
