@@ -16,7 +16,7 @@ import pytest
 from callsheet import codec, files, perform
 from callsheet.action import Action, Op, Outcome, Step, Version
 from callsheet.cluster import Cluster
-from callsheet.errors import LocalError, LossRefused, UsageError, WorkerLost
+from callsheet.errors import ClusterError, LocalError, LossRefused, UsageError, WorkerLost
 from callsheet.model import Location, Problem
 from callsheet.remote.directory import DirectoryRemote
 from kept import picture
@@ -206,3 +206,38 @@ def test_a_download_that_may_not_survive_a_crash_is_told(
         ("0000_actor", True),
         ("0002_actor", False),
     ]
+
+
+class Broken(Repeating):
+    """Does what it is asked, and is lost before it can tell of the third image."""
+
+    def __init__(self) -> None:
+        super().__init__(_killing(FINISHED))
+        self._jobs = 0
+
+    def submit(self, job: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        self._jobs += 1
+        told = super().submit(job, *args, **kwargs)
+        if self._jobs < 3:
+            return told
+        lost: Future[Any] = Future()
+        lost.set_exception(ClusterError("The scheduler was lost"))
+        return lost
+
+
+def test_a_push_whose_cluster_was_lost_can_be_taken_back(tmp_path: Path) -> None:
+    write_original(tmp_path, 8)
+    library = open_twin(tmp_path)
+    plan = library.plan("push")
+
+    def objects() -> set[str]:
+        return {str(item.location) for item in library.remote.list(library.where.bucket, library.where.key_prefix())}
+
+    before = objects()
+    with pytest.raises(ClusterError):
+        library.apply(plan, executor=Broken())
+    assert len(objects()) > len(before) + 2
+    library.sync()
+    assert not [told for told in library.apply(library.plan_undo()).report.problems if told.filename]
+    assert {key for key in objects() if "/.trash/" not in key} == before
+    assert not list(tmp_path.glob("data/.callsheet/beacons/*"))
