@@ -86,6 +86,10 @@ class Layout:
     def lock(self, stem: str) -> str:
         return f"{self.state_dir}/locks/{stem}.lock"
 
+    def beacon(self, run_id: str) -> str:
+        """The file by which workers of a cluster can tell that a tree is the one that a run is about."""
+        return f"{self.state_dir}/beacons/{run_id}"
+
     def hashed_stamp(self, stem: str) -> str:
         return f"{self.state_dir}/hashed/{stem}"
 
