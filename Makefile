@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test fuzz lint bench screenshots format clean
+.PHONY: setup demo test fuzz soak lint bench screenshots format clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -27,6 +27,10 @@ fuzz: $(READY)
 	end=$$(($$(date +%s) + $(FUZZ_SECONDS))); while [ $$(date +%s) -lt $$end ]; do \
 		$(BIN)/python -m pytest tests/fuzz -k whatever_comes --hypothesis-profile=fuzz || exit 1; \
 	done
+
+# A million simulated histories, on two cores: about an hour.
+soak: $(READY)
+	$(BIN)/python tests/simulator/soak.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
