@@ -28,9 +28,9 @@ fuzz: $(READY)
 		$(BIN)/python -m pytest tests/fuzz -k whatever_comes --hypothesis-profile=fuzz || exit 1; \
 	done
 
-# A million simulated histories, on two cores: about an hour.
+# A million simulated histories, and long runs on real files and real servers; tests/soak.py says which. `make soak SOAK='killed crowd'` for some.
 soak: $(READY)
-	$(BIN)/python tests/simulator/soak.py
+	$(BIN)/python tests/soak.py $(SOAK)
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

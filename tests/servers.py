@@ -20,7 +20,7 @@ from botocore.credentials import Credentials  # type: ignore[import-untyped]
 
 from callsheet.remote import Remote
 
-ACCESS_KEY = "callsheetaccess"
+ACCESS_KEY = "callsheet:access"
 SECRET_KEY = "callsheet/secret+canary"
 REGION = "us-west-1"
 _START_TIMEOUT_S = 20.0
@@ -63,7 +63,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Store:
-    """A store under test, and an empty bucket in it. `name` is `memory`, `directory`, `ministack` or `rclone`."""
+    """A store under test, and an empty bucket in it. `name` is `memory`, `directory`, `ministack`, `rclone` or `swift`."""
 
     name: str
     remote: Remote
@@ -109,6 +109,20 @@ def rclone(*buckets: str) -> Iterator[Server]:
             command = [tool("rclone"), "serve", "s3", served, "--addr", f"127.0.0.1:{port}"]
             command += ["--auth-key", f"{ACCESS_KEY},{SECRET_KEY}", "--config", os.devnull, "--log-level", "ERROR"]
             return _start(command, folder, {"RCLONE_CACHE_DIR": folder})
+
+        with _serving(start, "/") as endpoint:
+            yield Server(endpoint)
+
+
+@contextlib.contextmanager
+def swift(python: str) -> Iterator[Server]:
+    """OpenStack Swift: checks signatures and digests, knows versions; `python` is of an environment that has it."""
+    with tempfile.TemporaryDirectory(prefix="callsheet-swift-") as folder:
+        program = os.path.join(os.path.dirname(__file__), "swift_server.py")
+
+        def start(port: int) -> subprocess.Popen[bytes]:
+            served = tempfile.mkdtemp(dir=folder)
+            return _start([python, program, served, str(port), ACCESS_KEY, SECRET_KEY, REGION], folder, {})
 
         with _serving(start, "/") as endpoint:
             yield Server(endpoint)

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from callsheet.remote.directory import DirectoryRemote
 from callsheet.remote.memory import MemoryRemote
 from callsheet.remote.s3 import S3Remote
-from servers import REGION, Server, Store
+from servers import REGION, Server, Store, swift
 
-STORES = ("memory", "directory", "ministack", "rclone")
+SWIFT = os.environ.get("SWIFT_PYTHON")
+"""The interpreter of an environment that has OpenStack Swift, a third server: `make soak` makes one."""
+
+STORES = ("memory", "directory", "ministack", "rclone", *(["swift"] if SWIFT else []))
+
+
+@pytest.fixture(scope="session")
+def swift_server() -> Iterator[Server]:
+    with swift(SWIFT or "") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

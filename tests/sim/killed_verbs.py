@@ -1,8 +1,8 @@
 """A program that moves the images of a tree again and again, and kills each run at a random moment. Run as a process of its own:
 
-    python killed_verbs.py ROOT BUCKETS TIMES SEED
+    python killed_verbs.py ROOT STORE TIMES SEED
 
-After each: nothing is lost, no manifest is torn, and either the same verb, run again, finishes what was begun, or an undo puts back what was
+STORE is a folder that holds the buckets, or the endpoint of an S3 server. After each: nothing is lost, no manifest is torn, and either the same verb, run again, finishes what was begun, or an undo puts back what was
 there, or names what it left. Prints how many runs were killed while they moved something, and how many before or after that.
 """
 
@@ -23,7 +23,9 @@ from PIL import Image as Picture
 from callsheet.errors import PlanError
 from callsheet.layout import Layout
 from callsheet.library import Library
+from callsheet.remote import Remote
 from callsheet.remote.directory import DirectoryRemote
+from callsheet.remote.s3 import S3Remote
 from callsheet.report import Proposal
 from callsheet.settings import open_library
 from factory import Tree
@@ -38,13 +40,24 @@ _SIDE = 140
 class Scene:
     """The tree and its store, and what is done to them."""
 
-    def __init__(self, root: str, buckets: str, seed: int) -> None:
-        self.tree = Tree(Path(root), DirectoryRemote(buckets, Layout().region))
+    def __init__(self, root: str, store: str, seed: int) -> None:
+        self._store = store
+        self.tree = Tree(Path(root), self._opened())
         self.rng = random.Random(seed)
         self.moment_s = 1_760_000_000
 
+    def _opened(self) -> Remote:
+        region = Layout().region
+        if self._store.startswith("http"):
+            return S3Remote(region, endpoint_url=self._store)
+        return DirectoryRemote(self._store, region)
+
     def library(self) -> Library:
-        return open_library(self.tree.root, remote=self.tree.remote, environ={})
+        return self.tree.library()
+
+    def apply_elsewhere(self, proposal: Proposal) -> None:
+        """As in a process of its own, which shares no connection with this one."""
+        open_library(self.tree.root, remote=self._opened(), environ={}).apply(proposal)
 
     def world(self) -> World:
         return read_world(self.tree.root, self.tree.where, self.tree.remote, [self.tree.where.bucket])
@@ -133,8 +146,8 @@ def _go_on(scene: Scene, verb: str, before: World, run: str, past: str) -> None:
         assert not scene.proposed(verb).plan.actions, f"{verb} left something after it was run again"
 
 
-def main(root: str, buckets: str, times: int, seed: int) -> None:
-    scene = Scene(root, buckets, seed)
+def main(root: str, store: str, times: int, seed: int) -> None:
+    scene = Scene(root, store, seed)
     usual_s = dict.fromkeys(VERBS, 0.0)
     midst = aside = 0
     for number in range(times + len(VERBS)):
@@ -144,13 +157,13 @@ def main(root: str, buckets: str, times: int, seed: int) -> None:
         if verb == "undo":
             past = scene.library().apply(scene.proposed("push")).run_id
         before, known = scene.world(), set(scene.library().journal.runs())
-        library, proposal = scene.library(), scene.proposed(verb, past)
+        proposal = scene.proposed(verb, past)
         if not measured:
             start = time.perf_counter()
-            library.apply(proposal)
+            scene.apply_elsewhere(proposal)
             usual_s[verb] = time.perf_counter() - start
         else:
-            died = killed(partial(library.apply, proposal), scene.rng.uniform(0, 1) * usual_s[verb])
+            died = killed(partial(scene.apply_elsewhere, proposal), scene.rng.uniform(0, 1) * usual_s[verb])
             new = [run for run in scene.library().journal.runs() if run not in known]
             midst, aside = midst + (died and bool(new)), aside + (not died or not new)
             assert before.contents <= scene.world().contents, f"a killed {verb} lost something"
