@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import random
 import secrets
@@ -14,6 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import orjson
 import urllib3
 from benchmarks.framework import say
 
@@ -23,7 +23,7 @@ from servers import Server, tool
 IMAGE_BYTES = 320 * 1024
 WHERE = Layout()
 _FORGOTTEN = "forgotten"
-_MADE_AT_S = 1_760_000_000  # long before any run: a fresh mtime would make callsheet hash the file again
+MADE_AT_S = 1_760_000_000  # long before any run: a fresh mtime would make callsheet hash the file again
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Ground:
 
     folder: str
     actors: int
+    image_bytes: int
     md5s: Mapping[str, str]
 
     @property
@@ -91,34 +92,37 @@ def _move(path: str, target: str) -> None:
         os.rename(path, target)
 
 
-def make(bench_dir: str, actors: int, images: int) -> Ground:
-    """The tree of that size, from the last time if it was made whole."""
-    folder = os.path.join(bench_dir, f"{actors}x{images}")
+def make(bench_dir: str, actors: int, images: int, image_bytes: int = IMAGE_BYTES, *, linked: bool = True) -> Ground:
+    """The tree of that size, from the last time if it was made whole; without `linked`, it is not `flat`, too."""
+    folder = os.path.join(bench_dir, f"{actors}x{images}x{image_bytes}")
     sums = os.path.join(folder, "md5s.json")
     if os.path.exists(sums):
-        with open(sums, encoding="utf-8") as file:
-            return Ground(folder, actors, json.load(file))
-    say(f"Making {images:,} images of {IMAGE_BYTES // 1024} KB in {folder} …")
+        with open(sums, "rb") as file:
+            return Ground(folder, actors, image_bytes, orjson.loads(file.read()))
+    say(f"Making {images:,} images of {image_bytes:,} bytes in {folder} …")
     shutil.rmtree(folder, ignore_errors=True)
-    ground = Ground(folder, actors, {})
-    source = random.Random(0)
+    ground = Ground(folder, actors, image_bytes, {})
+    source = random.Random(images)
     md5s = {}
-    for number in range(images):
-        actor = f"{number % actors:04}_bench"
-        filename = f"{number % actors:04}_bench_{number // actors}.jpg"
-        data = source.randbytes(IMAGE_BYTES)
-        path = os.path.join(ground.root, WHERE.image(actor, filename))
-        link = os.path.join(ground.flat, actor, filename)
-        for needed in (path, link):
-            os.makedirs(os.path.dirname(needed), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(data)
-        os.utime(path, (_MADE_AT_S, _MADE_AT_S))
-        os.link(path, link)
-        md5s[f"{actor}/{filename}"] = hashlib.md5(data).hexdigest()
-    with open(sums, "w", encoding="utf-8") as file:
-        json.dump(md5s, file)
-    return Ground(folder, actors, md5s)
+    for number in range(actors):
+        actor = f"{number:05}_bench"
+        training, flat = os.path.join(ground.root, WHERE.training_dir(actor)), os.path.join(ground.flat, actor)
+        for needed in (training, flat) if linked else (training,):
+            os.makedirs(needed)
+        for image in range(images // actors + (number < images % actors)):
+            filename = f"{actor}_{image}.jpg"
+            data = source.randbytes(image_bytes)
+            path = os.path.join(training, filename)
+            with open(path, "xb", buffering=0) as file:
+                file.write(data)
+            os.utime(path, (MADE_AT_S, MADE_AT_S))
+            if linked:
+                os.link(path, os.path.join(flat, filename))
+            md5s[f"{actor}/{filename}"] = hashlib.md5(data).hexdigest()
+    with open(f"{sums}.new", "wb") as file:
+        file.write(orjson.dumps(md5s))
+    os.replace(f"{sums}.new", sums)
+    return Ground(folder, actors, image_bytes, md5s)
 
 
 def environment(server: Server, home: str) -> dict[str, str]:

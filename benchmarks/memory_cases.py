@@ -34,7 +34,7 @@ def cases(trees: Ground) -> Iterator[tuple[Mapping[str, str], list[Case]]]:
             large_image(large, _LARGE_BYTES)
 
         def make_many() -> None:
-            server.objects.clear()
+            server.clear()
             many_images(many, _MANY, _ACTORS)
 
         yield (

@@ -279,8 +279,10 @@ def twins_told(group: Iterable[str]) -> str:
 
 def natural_key(name: str) -> tuple[object, ...]:
     """Sorts `_2` before `_10`; ties are broken by the plain name, so that the order is total."""
-    parts = _NUMBERS.split(name)
-    return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
+    texts = _NUMBERS.split(name)
+    parts: list[object] = [*texts]
+    parts[1::2] = map(int, texts[1::2])
+    return tuple(parts), name
 
 
 def manifest_stem(filename: str) -> str | None:

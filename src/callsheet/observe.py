@@ -214,20 +214,20 @@ class Observer:
         """The object with its MD5, by the cheapest means that tells it; without one if only a download would."""
         found = remote.head(listed.location)
         if found.etag_is_md5:
-            return replace(found, md5=found.etag, md5_evidence=Evidence.ETAG)
+            return found._replace(md5=found.etag, md5_evidence=Evidence.ETAG)
         if found.md5 is not None or not reconcile.needs_look(known, side, found):
             return found
         path = self._path(self.where.image(self.actor.name, side.filename))
         for part_size in etag.part_sizes(side.size_bytes, etag.is_multipart(found.etag) or 0):
             parted = hashing.multipart_etag_of(path, part_size)
             if parted.etag == found.etag and (parted.size_bytes, parted.mtime_ns) == (side.size_bytes, side.mtime_ns):
-                return replace(found, md5=side.md5, md5_evidence=Evidence.MULTIPART_ETAG)
+                return found._replace(md5=side.md5, md5_evidence=Evidence.MULTIPART_ETAG)
         if not self.download:
             return found
         digest = hashlib.md5(usedforsecurity=False)
         for block in remote.read(found.location, if_match=found.etag).blocks:
             digest.update(block)
-        return replace(found, md5=digest.hexdigest(), md5_evidence=Evidence.CONTENT)
+        return found._replace(md5=digest.hexdigest(), md5_evidence=Evidence.CONTENT)
 
 
 def look_at(

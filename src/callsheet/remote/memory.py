@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from callsheet.errors import BadDigest, NoSuchBucket, NoSuchObject
@@ -40,7 +40,7 @@ class MemoryRemote:
             stored = self._bucket(bucket, f"list s3://{bucket}/{printable(prefix)}")
             found = [(key, one.described) for key, one in stored.items() if key.startswith(prefix)]
         for _, described in sorted(found, key=lambda pair: pair[0]):
-            yield replace(described, etag_is_md5=None, md5=None, md5_evidence=None)
+            yield described._replace(etag_is_md5=None, md5=None, md5_evidence=None)
 
     def head(self, location: Location) -> RemoteObject:
         return self._stored(location, "look at").described

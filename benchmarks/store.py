@@ -1,0 +1,38 @@
+"""`python store.py [--hold FILE] [--latency SECONDS]`: the S3 server of the benchmarks, in a process of its own.
+
+It is `tests/sink.py`: everything in memory, and quick enough that what is measured is the client. `--hold` names a file that tells
+what is there from the start: a JSON object of size and ETag by path. Prints its URL, and ends with its stdin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import orjson
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "tests"))
+
+from sink import sink
+
+_KEPT_BYTES = 1 << 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--hold", default="")
+    parser.add_argument("--latency", type=float, default=0)
+    options = parser.parse_args()
+    with sink(kept_bytes=_KEPT_BYTES, latency_s=options.latency) as server:
+        if options.hold:
+            with open(options.hold, "rb") as file:
+                for path, (size_bytes, etag) in orjson.loads(file.read()).items():
+                    server.hold(path, size_bytes, etag)
+            server.paths()
+        print(server.endpoint, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
