@@ -89,6 +89,9 @@ class Layout:
     def hashed_stamp(self, stem: str) -> str:
         return f"{self.state_dir}/hashed/{stem}"
 
+    def memo(self, stem: str) -> str:
+        return f"{self.state_dir}/memos/{stem}"
+
     def trash(self, run_id: str, path: str) -> str:
         """Where `path` lies in the trash of a run: below its own relative path, so that it says where it came from."""
         return f"{self.trash_dir}/{run_id}/{path}"

@@ -18,6 +18,7 @@ from callsheet.execute import OnMoved, OnOutcome
 from callsheet.fetch import fetch, presigned
 from callsheet.journal import Journal
 from callsheet.layout import Layout
+from callsheet.memo import Memos
 from callsheet.model import Actor, Entry, Manifest
 from callsheet.plan import Choice
 from callsheet.remote import Remote
@@ -50,6 +51,7 @@ class Library:
         self._workers = workers
         self._transfers = transfers
         self._store = Store(root, where)
+        self._memos = Memos(root, where)
         self._surveyor = survey.Surveyor(root, where, self._store)
 
     def sync(
@@ -356,7 +358,16 @@ class Library:
         now = system.now()
         remote = None if options.offline else Breaker(self.remote)
         return Run(
-            new_run_id(now), self.root, self.where, self._store, self._surveyor, remote, self.remote.url, options, now
+            new_run_id(now),
+            self.root,
+            self.where,
+            self._store,
+            self._memos,
+            self._surveyor,
+            remote,
+            self.remote.url,
+            options,
+            now,
         )
 
     @contextmanager

@@ -10,6 +10,7 @@ from callsheet import system
 from callsheet.ahead import HashAhead
 from callsheet.hashing import HashedFile
 from callsheet.layout import Layout
+from callsheet.memo import Memos
 from callsheet.model import Location
 from callsheet.remote import Remote
 from callsheet.store import Store
@@ -43,19 +44,21 @@ class Run:
     """What all jobs of one run share. `remote` is None if the run does not look at S3.
 
     `hashed` are files of actors, by name and path, that were hashed a moment ago: good as long as they have that size and mtime, which was
-    not recent then.
+    not recent then. `shows`: somebody wants to see the manifests that are looked at.
     """
 
     id: str
     root: str
     where: Layout
     store: Store
+    memos: Memos
     surveyor: Surveyor
     remote: Remote | None
     url_for: Callable[[Location], str]
     options: SyncOptions
     started: datetime
     ahead: HashAhead | None = None
+    shows: bool = False
     hashed: Mapping[str, Mapping[str, HashedFile]] = field(default_factory=dict)
 
 

@@ -18,13 +18,13 @@ from operator import add
 from queue import SimpleQueue
 from typing import TypeVar
 
-from callsheet import codec, files, layout, local, migrate, reconcile, survey, system
+from callsheet import codec, files, layout, local, memo, migrate, reconcile, survey, system
 from callsheet.ahead import HashAhead
 from callsheet.errors import CallsheetError, LocalError, LossRefused
 from callsheet.findings import findings
 from callsheet.listing import Folders, list_actor, listing_order, not_seen
 from callsheet.model import Actor, Entry, Listing, Manifest, Problem, Sight
-from callsheet.observe import Observer, Sighting
+from callsheet.observe import Observer, Scanned, Sighting
 from callsheet.reconcile import Losses
 from callsheet.remote import Remote
 from callsheet.report import ActorReport, Progress, Report, distinct
@@ -53,9 +53,14 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a look came to, before any of it is recorded: the manifest that it rests on, and the one that it makes of it."""
+    """What a look came to, before any of it is recorded: the manifest that it rests on, and the one that it makes of it.
+
+    `raw` is what lay on disk of the former, `listing` what was listed.
+    """
 
     task: Task
+    raw: bytes | None
+    listing: Listing | None
     before: Manifest
     sighting: Sighting
     after: Manifest
@@ -122,7 +127,9 @@ def run_sync(
     if run.remote is not None and not few:
         tasks = _listed(run, run.remote, actors, everyone if among is None else None, problems, halt)
     with HashAhead(actors, partial(_sure_to_be_hashed, run)) as ahead:
-        for outcome in _each(executor, _look_and_record, replace(run, ahead=ahead), tasks, halt):
+        for outcome in _each(
+            executor, _look_and_record, replace(run, ahead=ahead, shows=on_look is not None), tasks, halt
+        ):
             outcomes.append(_shown(outcome, on_look))
             images += outcome.report.counts.total if outcome.report else 0
             hashed_bytes += outcome.hashed_bytes
@@ -213,6 +220,8 @@ def _attempt(run: Run, task: Task) -> Outcome:
     """Look and record; if somebody else recorded what they saw in the meantime, look again."""
     for _ in range(_ATTEMPTS):
         held = _look(run, task)
+        if isinstance(held, Outcome):
+            return held
         if (held.losses.local_gone or held.losses.remote_gone) and not run.options.accept_loss:
             return Outcome(None, (), held.losses, held.sighting.hashed_bytes, held)
         try:
@@ -223,32 +232,69 @@ def _attempt(run: Run, task: Task) -> Outcome:
     raise LocalError(f"{run.where.manifest(task.actor.stem)} kept changing while it was worked on", hint=hint)
 
 
-def _look(run: Run, task: Task) -> Held:
-    hashes = {**(run.ahead.take(task.actor) if run.ahead else {}), **run.hashed.get(task.actor.name, {})}
+def _look(run: Run, task: Task) -> Held | Outcome:
+    """What is to be recorded of an actor. It is what it came to, if this very look was had before."""
+    actor, listing, problems = task.actor, task.listing, list[Problem]()
+    hashes = {**(run.ahead.take(actor) if run.ahead else {}), **run.hashed.get(actor.name, {})}
     started_ns = system.time_ns()
-    before = run.store.load(task.actor.stem) or Manifest(None)
-    survey.claim(before, task.actor)
-    listing, problems = task.listing, list[Problem]()
+    raw, before = run.store.raw(actor.stem), None
     if listing is None and run.remote is not None:
-        listing, error = list_actor(run.where, run.remote, task.actor)
+        before = _claimed(run, actor, raw)
+        listing, error = list_actor(run.where, run.remote, actor)
         if error is not None:
             problems.append(not_seen(run.where.bucket, error))
     observer = Observer(
         run.root,
         run.where,
-        task.actor,
+        actor,
         run.remote,
-        run.store.settled_ns(task.actor.stem),
+        run.store.settled_ns(actor.stem),
         hashes,
         verify=run.options.verify,
         download=run.options.download,
         problems=problems,
     )
-    sighting = observer.look(before, listing)
-    after, losses = _reconciled(run, task.actor, before, sighting)
+    scanned = observer.scan()
+    if raw is not None and not problems and not run.options.verify:
+        known = _remembered(run, actor, raw, scanned, listing)
+        if known is not None:
+            return known
+    before = before or _claimed(run, actor, raw)
+    sighting = observer.look(before, scanned, listing)
+    after, losses = _reconciled(run, actor, before, sighting)
     if run.options.removed:
-        losses = _surprising(run, task.actor, before, after, losses)
-    return Held(task, before, sighting, after, losses, started_ns)
+        losses = _surprising(run, actor, before, after, losses)
+    return Held(task, raw, listing, before, sighting, after, losses, started_ns)
+
+
+def _claimed(run: Run, actor: Actor, raw: bytes | None) -> Manifest:
+    """The manifest in its bytes. `ManifestError` if it cannot be used, `Collision` if it names another folder."""
+    manifest = Manifest(None) if raw is None else run.store.decode(actor.stem, raw)
+    survey.claim(manifest, actor)
+    return manifest
+
+
+def _remembered(run: Run, actor: Actor, raw: bytes, scanned: Scanned, listing: Listing | None) -> Outcome | None:
+    """What an earlier look came to that saw the very same, if there was one."""
+    look = run.memos.look(actor, raw, scanned.scan, scanned.legacy, listing)
+    known = look and run.memos.recall(actor.stem, look)
+    if not known:
+        return None
+    report = ActorReport(actor, known.counts, changes=known.changes)
+    losses = Losses(known.local_recorded, 0, known.remote_recorded, 0)
+    manifest = _claimed(run, actor, raw) if run.shows else None
+    return Outcome(report, (), losses, manifest=manifest, listed=listing is not None)
+
+
+def _remember(run: Run, held: Held, manifest: Manifest, *, written: bool) -> None:
+    """Keep what the look came to, of which there is nothing to tell, if the manifest now says just what was seen."""
+    actor, scanned = held.task.actor, held.sighting.scanned
+    raw = codec.dump_json(manifest.source) if written else held.raw
+    settled_ns = run.store.settled_ns(actor.stem)
+    if raw is None or not memo.settled(manifest, actor, run.where, scanned.scan, held.listing, settled_ns):
+        return
+    if look := run.memos.look(actor, raw, scanned.scan, scanned.legacy, held.listing):
+        run.memos.keep(actor.stem, look, memo.memo_of(manifest))
 
 
 def _surprising(run: Run, actor: Actor, before: Manifest, after: Manifest, losses: Losses) -> Losses:
@@ -303,7 +349,9 @@ def _bring_up(run: Run, held: Held) -> Outcome:
     deleted, problems = migrate.response_json(run, actor, sighting.response, manifest)
     report = ActorReport(actor, codec.counts(manifest), changed, deleted, changes=reconcile.changes(manifest))
     told = (*sighting.problems, *findings(manifest, actor, run.where), *problems)
-    if sighting.leftovers and not run.options.dry_run:
+    if not told and not run.options.dry_run:
+        _remember(run, held, manifest, written=document is not None)
+    if sighting.scanned.scan.leftovers and not run.options.dry_run:
         files.sweep_temporaries(os.path.join(run.root, run.where.training_dir(actor.name)), run.started)
     listed = sighting.seen.listing is not None and sighting.seen.listing.complete
     return Outcome(report, told, hashed_bytes=sighting.hashed_bytes, manifest=manifest, listed=listed)
