@@ -22,7 +22,7 @@ from callsheet import codec, files, layout, local, memo, migrate, reconcile, sur
 from callsheet.ahead import HashAhead
 from callsheet.errors import CallsheetError, LocalError, LossRefused
 from callsheet.findings import findings
-from callsheet.listing import Folders, list_actor, listing_order, not_seen
+from callsheet.listing import Folders, Part, list_actor, listing_order, not_seen, parts, together
 from callsheet.model import Actor, Entry, Listing, Manifest, Problem, Sight
 from callsheet.observe import Observer, Scanned, Sighting
 from callsheet.reconcile import Losses
@@ -41,6 +41,7 @@ _FEW = 16
 """So many actors are listed one by one; for more, the whole prefix is listed."""
 
 _ATTEMPTS = 10
+_HELD_IMAGES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,23 @@ class Outcome:
     problems: tuple[Problem, ...]
     losses: Losses = field(default_factory=Losses)
     hashed_bytes: int = 0
-    held: Held | None = None
+    held: Held | Task | None = None
     manifest: Manifest | None = None
     listed: bool = False
+
+
+class _Patience:
+    """What waits to be recorded: the first of it as it was seen. For more there may not be the memory, so that is looked at again."""
+
+    def __init__(self) -> None:
+        self._images = 0
+
+    def keep(self, outcome: Outcome) -> Outcome:
+        """The outcome, with what it takes to record it later."""
+        if not isinstance(outcome.held, Held):
+            return outcome
+        self._images += len(outcome.held.before.entries)
+        return outcome if self._images <= _HELD_IMAGES else replace(outcome, held=Task(outcome.held.task.actor))
 
 
 class _Halt:
@@ -121,16 +136,17 @@ def run_sync(
     actors = sorted(chosen.actors, key=lambda actor: listing_order(actor.name))
     few = bool(wanted) or (among is not None and len(among) <= _FEW)
     outcomes: list[Outcome] = []
-    halt = _Halt(stop)
+    halt, patience = _Halt(stop), _Patience()
     images = hashed_bytes = 0
     tasks: Iterator[Task] = map(Task, actors)
     if run.remote is not None and not few:
-        tasks = _listed(run, run.remote, actors, everyone if among is None else None, problems, halt)
+        known = everyone if among is None else None
+        tasks = together([_listed(run, run.remote, p, known, problems, halt) for p in parts(run.where, actors)])
     with HashAhead(actors, partial(_sure_to_be_hashed, run)) as ahead:
         for outcome in _each(
             executor, _look_and_record, replace(run, ahead=ahead, shows=on_look is not None), tasks, halt
         ):
-            outcomes.append(_shown(outcome, on_look))
+            outcomes.append(patience.keep(_shown(outcome, on_look)))
             images += outcome.report.counts.total if outcome.report else 0
             hashed_bytes += outcome.hashed_bytes
             on_progress(Progress(len(outcomes), max(len(chosen.actors), len(outcomes)), images, hashed_bytes))
@@ -167,19 +183,19 @@ def _sure_to_be_hashed(run: Run, actor: Actor) -> list[str]:
 def _listed(
     run: Run,
     remote: Remote,
-    actors: list[Actor],
+    part: Part,
     everyone: survey.Survey | None,
     problems: list[Problem],
     halt: Stop,
 ) -> Iterator[Task]:
-    """Each actor with its part of one listing of the whole prefix: a merge of two sorted streams.
+    """Each actor of a part with its share of the listing of that part: a merge of two sorted streams.
 
-    `actors` are in the listing's order; folders that exist in S3 only come last, unless `everyone` is None. What went wrong
-    is added to `problems`. It ends where `halt` says so: what was not listed then is in no task.
+    Folders that exist in S3 only come too, unless `everyone` is None. What went wrong is added to `problems`. It ends where `halt` says
+    so: what was not listed then is in no task.
     """
-    waiting = actors[::-1]
+    waiting = list(reversed(part.actors))
     strangers: dict[str, Listing] = {}
-    folders = Folders(run.where, remote)
+    folders = Folders(run.where, remote, part)
     for name, listing in folders:
         if halt():
             return
@@ -188,16 +204,24 @@ def _listed(
         if waiting and waiting[-1].name == name:
             yield Task(waiting.pop(), listing)
         elif everyone and layout.has_actor_form(name) and any(map(layout.is_image, listing.objects)):
+            if any(layout.actor_id(other) != layout.actor_id(name) for other in strangers):
+                yield from _of_strangers(strangers, everyone, problems)
+                strangers = {}
             strangers[name] = listing
     if folders.error is not None:
         problems.append(not_seen(run.where.bucket, folders.error))
     while waiting:
         yield Task(waiting.pop(), Listing({}, complete=folders.error is None))
     if everyone:
-        actors, told = survey.only_in_s3(strangers, everyone)
-        problems.extend(told)
-        for actor in actors:
-            yield Task(actor, strangers[actor.name])
+        yield from _of_strangers(strangers, everyone, problems)
+
+
+def _of_strangers(strangers: dict[str, Listing], everyone: survey.Survey, problems: list[Problem]) -> Iterator[Task]:
+    """Folders that exist in S3 only: all that begin with one number, which follow one another in a listing."""
+    actors, told = survey.only_in_s3(strangers, everyone)
+    problems.extend(told)
+    for actor in actors:
+        yield Task(actor, strangers[actor.name])
 
 
 def _look_and_record(run: Run, task: Task) -> Outcome:
@@ -208,12 +232,14 @@ def _look_and_record(run: Run, task: Task) -> Outcome:
         return Outcome(None, (Problem(task.actor.name, "", error.code, error.sentence),))
 
 
-def _record_held(run: Run, held: Held) -> Outcome:
+def _record_held(run: Run, held: Held | Task) -> Outcome:
     """Record a loss that was held back, now that it is known to be one."""
-    try:
-        return _record(run, held)
-    except _Stale:
-        return _look_and_record(replace(run, options=replace(run.options, accept_loss=True)), Task(held.task.actor))
+    if isinstance(held, Held):
+        try:
+            return _record(run, held)
+        except _Stale:
+            held = Task(held.task.actor)
+    return _look_and_record(replace(run, options=replace(run.options, accept_loss=True)), held)
 
 
 def _attempt(run: Run, task: Task) -> Outcome:

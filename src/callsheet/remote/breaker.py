@@ -22,10 +22,10 @@ class Breaker:
         self._remote = remote
         self._failures: dict[str | None, RemoteError] = {}
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
         self._check(bucket)
         try:
-            yield from self._remote.list(bucket, prefix)
+            yield from self._remote.list(bucket, prefix, after=after, before=before)
         except RemoteError as error:
             self._raise_first(bucket, error)
 
