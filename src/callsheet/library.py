@@ -81,7 +81,7 @@ class Library:
 
     def status(self, actors: Sequence[str] = ()) -> Report:
         """What the manifests say and what has changed on disk since: no network, no hashing, nothing written."""
-        return run_status(self.root, self.where, self._store, self.survey().matching(actors))
+        return run_status(self.root, self.where, self._store, self._memos, self.survey().matching(actors))
 
     def plan(
         self,

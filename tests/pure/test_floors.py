@@ -51,7 +51,7 @@ WITHIN = {
     "survey": set(),
     "observe": {"listing", "survey", "run"},
     "migrate": {"run"},
-    "status": {"survey"},
+    "status": {"survey", "observe"},
     "sync": {"run", "listing", "survey", "observe", "migrate"},
     "perform": set(),
     "execute": {"run", "perform"},

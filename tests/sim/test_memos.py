@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from callsheet import memo, reconcile
+from callsheet.memo import Memos
 from callsheet.model import Manifest
-from callsheet.report import Report
+from callsheet.report import Drift, Report
 from callsheet.settings import open_library
 from factory import SETTLED_S, USER_BUCKET, Tree
 
@@ -52,6 +53,17 @@ def test_what_was_seen_before_is_not_worked_out_again(tree: Tree, worked_out: li
     assert tree.library().sync(offline=True).counts == first.counts
     assert worked_out == []
     assert tree.manifests() == before
+
+
+def test_a_status_knows_what_a_sync_came_to(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = tree.library().status()
+    monkeypatch.setattr(Memos, "recall", lambda *_: None)
+    assert tree.library().status() == plain
+    monkeypatch.undo()
+    tree.image(ANNA, f"{ANNA}_9.png")
+    anna, bela = tree.library().status().actors
+    assert anna.drift == Drift(new=(f"{ANNA}_9.png",))
+    assert bela.drift == Drift()
 
 
 def _touched(tree: Tree) -> None:
