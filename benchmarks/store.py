@@ -1,12 +1,11 @@
-"""`python store.py [--hold FILE] [--latency SECONDS]`: the S3 server of the benchmarks, in a process of its own.
+"""`python store.py LATENCY [HELD]`: the S3 server of the benchmarks, in a process of its own.
 
-It is `tests/sink.py`: everything in memory, and quick enough that what is measured is the client. `--hold` names a file that tells
-what is there from the start: a JSON object of size and ETag by path. Prints its URL, and ends with its stdin.
+It is `tests/sink.py`: all in memory, and quick enough that what is measured is the client. Every listing is LATENCY seconds late. HELD is a
+file that tells what is there from the start: a JSON object of size and ETag by path. Prints its URL, and ends with its stdin.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
@@ -19,14 +18,10 @@ from sink import sink
 _KEPT_BYTES = 1 << 20
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--hold", default="")
-    parser.add_argument("--latency", type=float, default=0)
-    options = parser.parse_args()
-    with sink(kept_bytes=_KEPT_BYTES, latency_s=options.latency) as server:
-        if options.hold:
-            with open(options.hold, "rb") as file:
+def main(latency_s: float, held: str = "") -> None:
+    with sink(kept_bytes=_KEPT_BYTES, latency_s=latency_s) as server:
+        if held:
+            with open(held, "rb") as file:
                 for path, (size_bytes, etag) in orjson.loads(file.read()).items():
                     server.hold(path, size_bytes, etag)
             server.paths()
@@ -35,4 +30,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(float(sys.argv[1]), *sys.argv[2:])

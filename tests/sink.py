@@ -26,6 +26,8 @@ _PAGE_KEYS = 1000
 _ZEROS = bytes(_BLOCK_BYTES)
 _XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 _MODIFIED = 1_760_000_000
+RESET = "/_reset"
+"""A POST to this path empties all buckets."""
 _GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw==")
 """One pixel."""
 
@@ -116,6 +118,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         pass
 
+    def handle_expect_100(self) -> bool:
+        told = super().handle_expect_100()
+        self.wfile.flush()  # or who asks first would wait
+        return told
+
     def do_GET(self) -> None:
         path, query = self._target()
         if path.count("/", 0, -1) == 1:
@@ -145,6 +152,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         path, query = self._target()
         self._taken()
+        if path == RESET:
+            self.server.clear()
+            self._answer(204)
+            return
         if "uploads" in query:
             upload_id = secrets.token_hex(8)
             self.server.uploads[upload_id] = _Upload(self._metadata())
