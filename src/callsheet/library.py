@@ -13,9 +13,11 @@ from typing import TypeVar
 from callsheet import amend, layout, survey, system
 from callsheet.action import Curation, PastRun, Plan, Verb
 from callsheet.amend import Check
+from callsheet.checkup import Checkup
 from callsheet.errors import Collision, LossRefused, PlanError, UnknownActor, UnknownRun, UsageError
 from callsheet.execute import OnMoved, OnOutcome
 from callsheet.fetch import fetch, presigned
+from callsheet.fsck import SIDES, run_fsck
 from callsheet.journal import Journal
 from callsheet.layout import Layout
 from callsheet.memo import Memos
@@ -72,8 +74,8 @@ class Library:
         `offline` does not look at S3; `verify` hashes every file again; without `download`, an object whose content nothing else
         tells keeps its recorded status; `dry_run` writes nothing; `accept_loss` records even mass disappearance. `stop` is asked
         before each actor: once it says yes, those under way are finished, and the report says that it was `interrupted`.
-        Jobs run on `executor`, or on threads of our own. Single failures are in the report's problems; raised are
-        `TreeError`, `UnknownActor`, `Collision` (for a named actor) and `LossRefused`.
+        Jobs run on `executor` (threads, or `cluster.connected(…)`), or on threads of our own. Single failures are in the report's problems; raised are
+        `TreeError`, `UnknownActor`, `Collision` (for a named actor), `LossRefused` and `ClusterError`.
         """
         options = SyncOptions(offline, verify, download, dry_run, accept_loss)
         with self._pool(executor) as pool:
@@ -82,6 +84,28 @@ class Library:
     def status(self, actors: Sequence[str] = ()) -> Report:
         """What the manifests say and what has changed on disk since: no network, no hashing, nothing written."""
         return run_status(self.root, self.where, self._store, self._memos, self.survey().matching(actors))
+
+    def fsck(
+        self,
+        actors: Sequence[str] = (),
+        *,
+        read: str = "",
+        fix: bool = False,
+        dry_run: bool = False,
+        executor: Executor | None = None,
+        on_progress: OnProgress = _silent,
+    ) -> Checkup:
+        """Check that everything is sound: all actors, the journal, the trash and what else is ours, or only the actors that are named.
+
+        `read` is whose bytes are read and compared with the record: nobody's, `local`, `s3` or `both`; without S3 no network is touched.
+        Nothing is written, unless `fix` mends what can be mended without a loss; with `dry_run`, not even then. `TreeError`,
+        `UnknownActor`, `UsageError`.
+        """
+        if read not in SIDES:
+            raise UsageError(f"There is no side {read!r} to read", hint="Read local, s3 or both.")
+        run = self._run(SyncOptions(offline=not SIDES[read][1], dry_run=dry_run))
+        with self._pool(executor, self._transfers if run.remote else 0) as pool:
+            return run_fsck(run, self.journal, tuple(actors), read, pool, on_progress, fix=fix)
 
     def plan(
         self,
@@ -201,6 +225,9 @@ class Library:
         once it says yes, what is under way is finished and nothing more begun. `limit_bytes_s` holds all transfers together to
         a rate. `on_begun` is called with the run's id, when its journal is on disk and nothing has been done yet, and not if there is
         nothing to do; `on_outcome` with what came of each action, as it is known. All are called by the thread that called this.
+
+        On a cluster, each worker process is held to the rate by itself. `UsageError`, with nothing done, for a plan that is more than
+        uploads and downloads; `ClusterError` if the cluster fails: then it is as if this process had been killed.
         """
         proposal = plan if isinstance(plan, Proposal) else Proposal(plan, Report(plan.verb.value, (), ()))
         if not proposal.plan.actions and not proposal.plan.marks:

@@ -1,7 +1,7 @@
 """What a look at an actor came to, kept beside its manifest, so that the next look need not work it out again.
 
-What a sync comes to follows from what it sees: the manifest's bytes, the folder's names, sizes and times, the legacy files, and the keys,
-ETags, sizes and times of a listing. A memo holds digests of these. If the next look sees the very same, nothing was learnt, and what there is to
+What a sync comes to follows from what it sees: the manifest's bytes, the folder's names, sizes and times, the legacy files, since when hashes
+are settled, and the keys, ETags, sizes and times of a listing. A memo holds digests of these. If the next look sees the very same, nothing was learnt, and what there is to
 tell is in the memo. Rules of this module:
 
 - Everything is looked at each time: a memo saves the thinking, not the looking.
@@ -63,15 +63,22 @@ class Memos:
         self._basis = f"{_program()} {where!r}".encode()
 
     def look(
-        self, actor: Actor, manifest: bytes, scan: local.Scan, legacy: Mapping[str, bytes], listing: Listing | None
+        self,
+        actor: Actor,
+        manifest: bytes,
+        scan: local.Scan,
+        legacy: Mapping[str, bytes],
+        listing: Listing | None,
+        settled_ns: int,
     ) -> Look | None:
-        """The digests of what was seen; None for what no memo is kept of: a look that met trouble, or may not have seen all."""
+        """The digests of what was seen, and of when hashes were settled, see `reconcile.trusted_md5`. None for what no memo is kept of: a look
+        that met trouble, or may not have seen all."""
         told = scan.faults or scan.leftovers or RESPONSE in legacy
         if told or not scan.complete or (listing and not listing.complete):
             return None
         lengths = [(name, len(raw)) for name, raw in legacy.items()]
         try:
-            names = orjson.dumps([astuple(actor), [*map(tuple, scan.found)], lengths])
+            names = orjson.dumps([astuple(actor), settled_ns, [*map(tuple, scan.found)], lengths])
         except orjson.JSONEncodeError:  # a name that is no text
             return None
         here = blake2b(self._basis + names, digest_size=_DIGEST_BYTES)

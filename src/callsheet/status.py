@@ -70,7 +70,11 @@ def _as_last_seen(root: str, where: Layout, store: Store, memos: Memos, actor: A
     """What a sync has come to that saw the same manifest and the same folder, if one did: then nothing has drifted."""
     raw, observer = store.raw(actor.stem), Observer(root, where, actor, None, 0)
     scan, legacy = observer.scan()
-    look = None if raw is None or observer.problems else memos.look(actor, raw, scan, legacy, None)
+    look = (
+        None
+        if raw is None or observer.problems
+        else memos.look(actor, raw, scan, legacy, None, store.settled_ns(actor.stem))
+    )
     known = look and memos.recall(actor.stem, look)
     return ActorReport(actor, known.counts, drift=Drift(), changes=known.changes) if known else None
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
-from callsheet import amend, layout, pictures, system
+from callsheet import again, amend, layout, pictures, system
 from callsheet.action import Action, Mark, Op, Outcome, PastRun, Plan, Step, Verb
+from callsheet.cluster import Cluster
 from callsheet.errors import CallsheetError, UnknownImage
 from callsheet.execute import OnMoved, OnOutcome, execute, make_durable
 from callsheet.hashing import HashedFile
@@ -112,8 +113,10 @@ def unsurprised(run: Run, past: PastRun) -> Run:
 
 
 def _expecting(run: Run, removals: Iterable[Action]) -> Run:
-    gone = frozenset((action.actor, action.filename, action.op.here) for action in removals)
-    return replace(run, options=replace(run.options, removed=gone))
+    gone: dict[str, set[tuple[str, bool]]] = {}
+    for action in removals:
+        gone.setdefault(action.actor, set()).add((action.filename, action.op.here))
+    return replace(run, removed={actor: frozenset(images) for actor, images in gone.items()})
 
 
 def _may_be_gone(run: Run, run_id: str, step: Step) -> bool:
@@ -131,12 +134,14 @@ def carry_out(
 ) -> Transfer:
     """Do what a plan says, write down what came of it, look at what it touched, and record that.
 
-    The report is of the actors that were touched.
+    The report is of the actors that were touched. `UsageError`, with nothing done, if the plan is not for a cluster, and `movers` are one.
     """
+    if isinstance(movers, Cluster):
+        again.check(plan.actions)
     site = Site(run.root, run.where, remote, run.id, Meter(pace.limit_bytes_s))
     with journal.begin(run.id, plan, run.started) as recorder:
         pace.on_begun(run.id)
-        outcomes = execute(
+        outcomes, notes = execute(
             site,
             plan.actions,
             movers,
@@ -166,7 +171,7 @@ def carry_out(
         tuple(outcomes),
         replace(report, verb=plan.verb.value, problems=problems),
         interrupted=len(outcomes) < len(plan.actions),
-        notes=remote.notes(),
+        notes=notes,
         marked=len(plan.marks) - len(unmarked),
     )
 

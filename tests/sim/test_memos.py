@@ -108,6 +108,7 @@ CHANGES: dict[str, Callable[[Tree], object]] = {
     "no manifest": _manifest_gone,
     "a torn memo": _memo_torn,
     "another's memo": _memo_of_another,
+    "hashes that are not settled": lambda tree: (tree.root / tree.where.hashed_stamp("0000")).unlink(),
     "no memo": lambda tree: _memo(tree).unlink(),
 }
 
