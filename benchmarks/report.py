@@ -108,7 +108,9 @@ def plot(results: Mapping[str, Any]) -> str:
     """An SVG: wall times as shares of a peer's on the left, growth on the right."""
     about = [result["machine"] for result in results.values()]
     dates = sorted({one["date"] for one in about})
-    told = f"{dates[0]}{' to ' + dates[-1] if len(dates) > 1 else ''}, {about[0]['cpu']}, {about[0]['cores']} cores"
+    loads = [one[when] for one in about for when in ("load_before", "load_after")]
+    when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+    told = f"{when}, {about[0]['cpu']}, {about[0]['cores']} cores, load {min(loads)} to {max(loads)}"
     body = [*_bars(results), *_growth(results), _text(16, _HIGH - 10, f"Measured {told}", 11, "#777")]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {_HIGH}" font-family="system-ui, sans-serif">'
