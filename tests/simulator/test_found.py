@@ -21,6 +21,12 @@ FOUND = {
         (Deed("response", _IMAGE, number=6),),
         (Deed("sync", strike=Strike("cut", 70)),),
     ),
+    # An image got its place back, and lost its name in the trash, before the new name was flushed.
+    "an image that was restored is gone after a power cut": (
+        (Deed("save", _IMAGE, "picture 1"),),
+        (Deed("rm", _IMAGE),),
+        (Deed("restore", _IMAGE, strike=Strike("cut", 16, after=True, writes=True)),),
+    ),
     # On a network drive that fails, the lock could not be given back either, and that error came instead of the report.
     "what came of a run is not told because a lock cannot be given back": (
         (Deed("save", _IMAGE, "picture 1"),),
