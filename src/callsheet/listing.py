@@ -1,26 +1,41 @@
-"""Listings of the default prefix, cut into ranges that are listed at once, and into the actors' folders."""
+"""Listings of the default prefix, cut into ranges that are listed at once, and into the actors' folders: what there is to look at."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from typing import TypeVar
 
+from callsheet import layout
 from callsheet.errors import RemoteError
+from callsheet.hashing import HashedFile
 from callsheet.layout import Layout
 from callsheet.model import Actor, Listing, Problem, RemoteObject
 from callsheet.remote import Remote
+from callsheet.run import Stop
+from callsheet.survey import Survey, only_in_s3
 
 _T = TypeVar("_T")
 _AHEAD = 16
-
-
 _LISTINGS = 8
 _ACTORS = 500
 """With fewer actors for each, more listings at once cost more requests than they save time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One actor to be looked at. `listing` is its default folder in S3; None: the job lists it, if S3 is looked at.
+
+    `hashed` are its files of `Run.hashed`; `removed` its images of `Run.removed`.
+    """
+
+    actor: Actor
+    listing: Listing | None = None
+    hashed: Mapping[str, HashedFile] = field(default_factory=dict)
+    removed: frozenset[tuple[str, bool]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +123,50 @@ class Folders:
             self.error = error
         if current is not None:
             yield current, Listing(objects, complete=self.error is None)
+
+
+def tasks_of(
+    part: Part,
+    where: Layout,
+    remote: Remote,
+    everyone: Survey | None,
+    problems: list[Problem],
+    halt: Stop,
+) -> Iterator[Task]:
+    """Each actor of a part with its share of the listing of that part: a merge of two sorted streams.
+
+    Folders that exist in S3 only come too, unless `everyone` is None. What went wrong is added to `problems`. It ends where `halt` says
+    so: what was not listed then is in no task.
+    """
+    waiting = list(reversed(part.actors))
+    strangers: dict[str, Listing] = {}
+    folders = Folders(where, remote, part)
+    for name, listing in folders:
+        if halt():
+            return
+        while waiting and listing_order(waiting[-1].name) < listing_order(name):
+            yield Task(waiting.pop(), Listing({}, complete=True))
+        if waiting and waiting[-1].name == name:
+            yield Task(waiting.pop(), listing)
+        elif everyone and layout.has_actor_form(name) and any(map(layout.is_image, listing.objects)):
+            if any(layout.actor_id(other) != layout.actor_id(name) for other in strangers):
+                yield from _of_strangers(strangers, everyone, problems)
+                strangers = {}
+            strangers[name] = listing
+    if folders.error is not None:
+        problems.append(not_seen(where.bucket, folders.error))
+    while waiting:
+        yield Task(waiting.pop(), Listing({}, complete=folders.error is None))
+    if everyone:
+        yield from _of_strangers(strangers, everyone, problems)
+
+
+def _of_strangers(strangers: dict[str, Listing], everyone: Survey, problems: list[Problem]) -> Iterator[Task]:
+    """Folders that exist in S3 only: all that begin with one number, which follow one another in a listing."""
+    actors, told = only_in_s3(strangers, everyone)
+    problems.extend(told)
+    for actor in actors:
+        yield Task(actor, strangers[actor.name])
 
 
 def listing_order(name: str) -> bytes:

@@ -10,7 +10,7 @@ looked at and it is known that the losses are not an unmounted disk or a wrong b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
@@ -22,12 +22,10 @@ from callsheet.cluster import Cluster
 from callsheet.dispatch import each
 from callsheet.errors import CallsheetError, LocalError, LossRefused, WorkerLost
 from callsheet.findings import findings
-from callsheet.hashing import HashedFile
-from callsheet.listing import Folders, Part, list_actor, listing_order, not_seen, parts, together
+from callsheet.listing import Task, list_actor, listing_order, not_seen, parts, tasks_of, together
 from callsheet.model import Actor, Entry, Listing, Manifest, Problem, Sight
 from callsheet.observe import Observer, Scanned, Sighting
 from callsheet.reconcile import Losses
-from callsheet.remote import Remote
 from callsheet.report import ActorReport, Progress, Report, distinct
 from callsheet.run import Run, Stop, never
 
@@ -41,19 +39,6 @@ _FEW = 16
 
 _ATTEMPTS = 10
 _HELD_IMAGES = 20_000
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One actor to be looked at. `listing` is its default folder in S3; None: the job lists it, if S3 is looked at.
-
-    `hashed` are its files of `Run.hashed`; `removed` its images of `Run.removed`.
-    """
-
-    actor: Actor
-    listing: Listing | None = None
-    hashed: Mapping[str, HashedFile] = field(default_factory=dict)
-    removed: frozenset[tuple[str, bool]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +132,9 @@ def run_sync(
     tasks: Iterator[Task] = map(Task, actors)
     if run.remote is not None and not few:
         known = everyone if among is None else None
-        tasks = together([_listed(run, run.remote, p, known, problems, halt) for p in parts(run.where, actors)])
+        tasks = together(
+            [tasks_of(part, run.where, run.remote, known, problems, halt) for part in parts(run.where, actors)]
+        )
     tasks = map(partial(_with_what_is_known, run), tasks)
     here = actors if not isinstance(executor, Cluster) else []
     with HashAhead(here, partial(_sure_to_be_hashed, run)) as ahead:
@@ -203,50 +190,6 @@ def _sure_to_be_hashed(run: Run, actor: Actor) -> list[str]:
     paths = (f"{folder}/{name}" for name in local.regular_files(folder) if layout.is_image(name))
     known = run.hashed.get(actor.name, {})
     return [path for path in paths if path not in known]
-
-
-def _listed(
-    run: Run,
-    remote: Remote,
-    part: Part,
-    everyone: survey.Survey | None,
-    problems: list[Problem],
-    halt: Stop,
-) -> Iterator[Task]:
-    """Each actor of a part with its share of the listing of that part: a merge of two sorted streams.
-
-    Folders that exist in S3 only come too, unless `everyone` is None. What went wrong is added to `problems`. It ends where `halt` says
-    so: what was not listed then is in no task.
-    """
-    waiting = list(reversed(part.actors))
-    strangers: dict[str, Listing] = {}
-    folders = Folders(run.where, remote, part)
-    for name, listing in folders:
-        if halt():
-            return
-        while waiting and listing_order(waiting[-1].name) < listing_order(name):
-            yield Task(waiting.pop(), Listing({}, complete=True))
-        if waiting and waiting[-1].name == name:
-            yield Task(waiting.pop(), listing)
-        elif everyone and layout.has_actor_form(name) and any(map(layout.is_image, listing.objects)):
-            if any(layout.actor_id(other) != layout.actor_id(name) for other in strangers):
-                yield from _of_strangers(strangers, everyone, problems)
-                strangers = {}
-            strangers[name] = listing
-    if folders.error is not None:
-        problems.append(not_seen(run.where.bucket, folders.error))
-    while waiting:
-        yield Task(waiting.pop(), Listing({}, complete=folders.error is None))
-    if everyone:
-        yield from _of_strangers(strangers, everyone, problems)
-
-
-def _of_strangers(strangers: dict[str, Listing], everyone: survey.Survey, problems: list[Problem]) -> Iterator[Task]:
-    """Folders that exist in S3 only: all that begin with one number, which follow one another in a listing."""
-    actors, told = survey.only_in_s3(strangers, everyone)
-    problems.extend(told)
-    for actor in actors:
-        yield Task(actor, strangers[actor.name])
 
 
 def _look_and_record(run: Run, task: Task) -> Outcome:

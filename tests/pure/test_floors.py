@@ -54,7 +54,7 @@ WITHIN = {
     "cluster": {"system"},
     "elsewhere": {"files", "remote", "store", "system"},
     "run": {"survey"},
-    "listing": {"run"},
+    "listing": {"run", "survey"},
     "survey": set(),
     "observe": {"listing", "survey", "run"},
     "migrate": {"run"},
