@@ -227,6 +227,18 @@ def touch(path: str, mtime_ns: int) -> None:
         raise failed("touch", path, error) from error
 
 
+def jot(path: str, data: bytes) -> None:
+    """Put these bytes in place of a file's, for readers who can do without: they may find it empty, or torn. `LocalError` if that fails."""
+    try:
+        descriptor = _open_in_folder(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            write_all(descriptor, data)
+        finally:
+            system.close(descriptor)
+    except OSError as error:
+        raise failed("write", path, error) from error
+
+
 def flush_folder(path: str) -> None:
     """Make what was renamed into a folder durable, and the folder itself. One that is not there has nothing to lose."""
     try:

@@ -20,6 +20,7 @@ from callsheet.fetch import fetch, presigned
 from callsheet.fsck import SIDES, run_fsck
 from callsheet.journal import Journal
 from callsheet.layout import Layout
+from callsheet.memo import Memos
 from callsheet.model import Actor, Entry, Manifest
 from callsheet.plan import Choice
 from callsheet.remote import Remote
@@ -52,6 +53,7 @@ class Library:
         self._workers = workers
         self._transfers = transfers
         self._store = Store(root, where)
+        self._memos = Memos(root, where)
         self._surveyor = survey.Surveyor(root, where, self._store)
 
     def sync(
@@ -81,7 +83,7 @@ class Library:
 
     def status(self, actors: Sequence[str] = ()) -> Report:
         """What the manifests say and what has changed on disk since: no network, no hashing, nothing written."""
-        return run_status(self.root, self.where, self._store, self.survey().matching(actors))
+        return run_status(self.root, self.where, self._store, self._memos, self.survey().matching(actors))
 
     def fsck(
         self,
@@ -383,7 +385,16 @@ class Library:
         now = system.now()
         remote = None if options.offline else Breaker(self.remote)
         return Run(
-            new_run_id(now), self.root, self.where, self._store, self._surveyor, remote, self.remote.url, options, now
+            new_run_id(now),
+            self.root,
+            self.where,
+            self._store,
+            self._memos,
+            self._surveyor,
+            remote,
+            self.remote.url,
+            options,
+            now,
         )
 
     @contextmanager

@@ -12,6 +12,7 @@ from callsheet.ahead import HashAhead
 from callsheet.elsewhere import Place, beacon, opened, place
 from callsheet.hashing import HashedFile
 from callsheet.layout import Layout
+from callsheet.memo import Memos
 from callsheet.model import Location
 from callsheet.remote import Remote
 from callsheet.store import Store
@@ -52,6 +53,7 @@ class Run:
     root: str
     where: Layout
     store: Store
+    memos: Memos
     surveyor: Surveyor
     remote: Remote | None
     url_for: Callable[[Location], str]
@@ -78,6 +80,7 @@ def _on_worker(at: Place, options: SyncOptions, started: datetime, shows: bool) 
         at.root,
         at.where,
         shared.store,
+        Memos(at.root, at.where),
         Surveyor(at.root, at.where, shared.store),
         shared.remote,
         shared.url_for,

@@ -61,8 +61,16 @@ class Store:
 
     def load(self, stem: str) -> Manifest | None:
         """The manifest, None if there is none. `ManifestError` or `LocalError` if there is one that cannot be used."""
-        raw = local.read_bytes(self.path(stem))
-        return None if raw is None else codec.decode(raw, self._where.manifest(stem))
+        raw = self.raw(stem)
+        return None if raw is None else self.decode(stem, raw)
+
+    def raw(self, stem: str) -> bytes | None:
+        """The manifest's bytes, None if there is none. `LocalError` if they cannot be read."""
+        return local.read_bytes(self.path(stem))
+
+    def decode(self, stem: str, raw: bytes) -> Manifest:
+        """The manifest in its bytes. `ManifestError` if it cannot be used."""
+        return codec.decode(raw, self._where.manifest(stem))
 
     def load_stamped(self, stem: str) -> tuple[Manifest | None, local.Stamp | None]:
         """As `load`, with the stamp of the file that was read: while that is the same, so is the manifest.

@@ -379,6 +379,8 @@ class System:
             raise failure(errno.EEXIST, path)
         if inode is None and creates:
             inode = disk.create(path)
+        elif inode is not None and flags & os.O_TRUNC:
+            inode.data.clear()
         descriptor = disk.open(inode or disk.find(path), self._engine.current, append=bool(flags & os.O_APPEND))
         if after is not None:
             after()

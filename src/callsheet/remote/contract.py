@@ -63,8 +63,9 @@ class Remote(Protocol):
     `last_modified` is in whole seconds: a listing and a description of the same object say the same.
     """
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
-        """All objects whose key starts with `prefix`, in ascending order of the key's UTF-8 bytes, each once.
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
+        """All objects whose key starts with `prefix`, in ascending order of the key's UTF-8 bytes, each once; only those whose key comes
+        after `after` and before `before`, where these are given.
 
         Lazy: pages are fetched as the iterator advances. An iterator that ends without raising was complete; one
         that raises was not, but what it yielded before is true.
