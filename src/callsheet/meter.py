@@ -26,6 +26,10 @@ class Meter:
         return _BLOCK_BYTES if self._limit is None else max(_LEAST_BYTES, min(_BLOCK_BYTES, self._limit // 4))
 
     @property
+    def is_limited(self) -> bool:
+        return self._limit is not None
+
+    @property
     def total_bytes(self) -> int:
         return self._total
 

@@ -16,7 +16,7 @@ SOURCE = Path(callsheet.__file__).parent
 FLOORS = [
     {"errors", "model", "action"},
     {"layout", "codec", "legacy", "reconcile", "findings", "etag", "planfile", "plan", "report"},
-    {"_md5lanes", "hashing", "ahead", "local", "files", "remote", "store", "meter", "pictures", "journal"},
+    {"_md5lanes", "_bulk", "bulk", "hashing", "ahead", "local", "files", "remote", "store", "meter", "pictures", "journal"},
     {
         "run", "listing", "survey", "observe", "migrate", "sync", "status",
         "perform", "execute", "amend", "transfer", "trash", "fetch", "library",
@@ -36,7 +36,9 @@ WITHIN = {
     "report": {"layout", "planfile"},
     "hashing": {"_md5lanes", "local"},
     "ahead": {"hashing"},
-    "files": {"local"},
+    "bulk": {"_bulk"},
+    "files": {"local", "bulk"},
+    "remote": {"bulk"},
     "store": {"local", "files"},
     "journal": {"local", "files"},
     "run": {"survey"},

@@ -43,10 +43,14 @@ class Reading:
     """An object as the store described it when it began to send it, and its bytes in blocks of at most 1 MiB.
 
     The blocks raise `Unreachable` if they end short of `described.size_bytes`. Nothing else checks them: that is for the reader.
+
+    `pour`, if the store has it, puts the bytes into a file instead, from where its descriptor stands, and tells how many each time: with less
+    ado than block by block. It raises what the blocks do, and `OSError` if they cannot be written. The blocks are closed all the same.
     """
 
     described: RemoteObject
     blocks: Generator[bytes | bytearray]
+    pour: Callable[[BinaryIO], Iterator[int]] | None = None
 
 
 class Remote(Protocol):

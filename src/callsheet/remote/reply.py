@@ -14,8 +14,14 @@ import socket
 from collections.abc import Mapping
 from typing import Protocol
 
+from callsheet import bulk
+from callsheet.bulk import Moved
+
 _HEAD_BYTES = 1 << 16
-"""What is received at once until the headers are complete; longer ones are unusual."""
+"""Longer headers are unusual."""
+
+_FIRST_BYTES = 1 << 14
+"""What is received at once until the headers are complete: what comes of a body with them is copied once more."""
 
 _STATUS = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)(?: [^\r\n]*)?")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
@@ -33,6 +39,10 @@ class Reply(Protocol):
         """The next bytes of the body, as many as asked for if there are so many; none at its end. Raises if that comes early."""
         ...
 
+    def pour(self, file: int, most_bytes: int, /) -> Moved | None:
+        """As `read`, but into a file; no bytes and no error at the end. None, with nothing done, if this answer can only be read."""
+        ...
+
     @property
     def leaves_usable(self) -> bool:
         """Whether the connection may serve another request: the body was read to its end, and nobody said that this was all."""
@@ -45,7 +55,7 @@ def receive(sock: socket.socket, method: str, *, last: bool) -> Reply:
     """The answer to a request that was sent. `last`: there will be none after it. Raises what sockets and `http.client` do."""
     begun = bytearray()
     while len(begun) < _HEAD_BYTES:
-        come = sock.recv(_HEAD_BYTES)
+        come = sock.recv(_FIRST_BYTES)
         begun += come
         end = begun.find(b"\r\n\r\n")
         if end >= 0:
@@ -118,6 +128,20 @@ class _Usual:
             del block[filled:]
         return block
 
+    def pour(self, file: int, most_bytes: int, /) -> Moved | None:
+        if not bulk.receives(self._sock):
+            return None
+        size_bytes = min(most_bytes, self._left_bytes)
+        if not size_bytes:
+            return Moved(0)
+        begun = bytes(self._begun[:size_bytes])
+        del self._begun[:size_bytes]
+        moved = bulk.receive(self._sock, file, begun, size_bytes)
+        self._left_bytes -= moved.size_bytes
+        if moved == Moved(0):
+            raise http.client.IncompleteRead(b"", self._left_bytes)
+        return moved
+
     @property
     def leaves_usable(self) -> bool:
         return not self._left_bytes and not self._last
@@ -145,6 +169,9 @@ class _Unusual:
         if not block and self._response.length:
             raise http.client.IncompleteRead(b"", self._response.length)
         return block
+
+    def pour(self, _file: int, _most_bytes: int, /) -> None:
+        return None
 
     @property
     def leaves_usable(self) -> bool:

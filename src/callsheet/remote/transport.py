@@ -7,6 +7,7 @@ thousand of them, and header by header they cost more than to send. Importing th
 from __future__ import annotations
 
 import http.client
+import os
 import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -61,6 +62,27 @@ class Stream:
                 yield block
         except FOREIGN as error:
             raise lost(error) from error
+
+    def pour(self, file: int, size_bytes: int) -> Iterator[int]:
+        """As `blocks`, but into a file, from where it stands; tells how many bytes are there. `OSError` if they cannot be written."""
+        while True:
+            try:
+                moved = self._reply.pour(file, size_bytes)
+            except FOREIGN as error:
+                raise lost(error) from error
+            if moved is None:
+                break
+            if moved.size_bytes:
+                yield moved.size_bytes
+            if moved.file_error is not None:
+                raise moved.file_error
+            if moved.socket_error is not None:
+                raise lost(moved.socket_error) from moved.socket_error
+            if not moved.size_bytes:
+                return
+        for block in self.blocks(size_bytes):
+            _write_all(file, block)
+            yield len(block)
 
     def close(self) -> None:
         if not self._closed:
@@ -196,6 +218,13 @@ def _sent(
         rejected = True  # who refuses a request before it is whole may have said why
     sock.settimeout(read_timeout_s)
     return receive(sock, method, last=rejected)
+
+
+def _write_all(file: int, block: bytes | bytearray) -> None:
+    with memoryview(block) as view:
+        written = 0
+        while written < len(view):
+            written += os.write(file, view[written:])
 
 
 def _part(reply: Reply, connection: HTTPConnection, route: Route) -> None:
