@@ -11,12 +11,11 @@ was not recent then. Rules of this module:
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
-from callsheet import hashing, reconcile
+from callsheet import hashing, reconcile, system
 from callsheet.hashing import HashedFile
 from callsheet.model import Actor
 
@@ -82,7 +81,7 @@ class HashAhead:
             while files < _BATCH_FILES and (begun := self._begin()) is not None:
                 actor, batch[actor] = begun
                 files += len(batch[actor])
-            now_ns = time.time_ns()
+            now_ns = system.time_ns()
             for file in hashing.hash_files([path for paths in batch.values() for path in paths]):
                 if isinstance(file, HashedFile) and file.mtime_ns + reconcile.RACY_NS <= now_ns:
                     hashed[file.path] = file

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 
+from callsheet import system
 from callsheet.action import Curation, Mark, Op, Outcome, Plan, Verb
 from callsheet.errors import UnknownImage
 from callsheet.journal import Journal
@@ -100,7 +100,7 @@ def curate(run: Run, journal: Journal, actor: Actor, changes: Mapping[str, Curat
         manifest, _ = run.store.update(actor, change, run.started, before_save=begin)
         run.store.flush()
         for recorder in recorders:
-            recorder.end(datetime.now(UTC))
+            recorder.end(system.now())
     return Curated(run.id if marks else "", _named(manifest, changes))
 
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
 
-from callsheet import files
+from callsheet import files, system
 from callsheet.action import Action, Op, Outcome
 from callsheet.errors import CallsheetError, LocalError
 from callsheet.journal import Recorder
@@ -58,8 +57,8 @@ def execute(
                 recorder.outcome(number, outcome)
                 on_outcome(outcome)
                 failed += outcome.problem is not None
-            if time.monotonic() - told_s > _TOLD_EVERY_S or len(outcomes) == len(actions):
-                told_s = time.monotonic()
+            if system.monotonic() - told_s > _TOLD_EVERY_S or len(outcomes) == len(actions):
+                told_s = system.monotonic()
                 moved_bytes = min(site.meter.total_bytes, total_bytes)  # what was sent again was counted again
                 on_moved(Moved(len(outcomes), len(actions), moved_bytes, total_bytes, failed))
     finally:

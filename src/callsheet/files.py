@@ -12,14 +12,13 @@ import fcntl
 import os
 import shutil
 import stat
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import BinaryIO
 
-from callsheet import bulk, layout
+from callsheet import layout, system
 from callsheet.errors import ChangingFile, LocalError
-from callsheet.local import TEMPORARY, check_inside, failed, open_without_waiting
+from callsheet.local import TEMPORARY, check_inside, failed
 
 _ASIDE = ".callsheet_aside-"
 _LOCK_POLL_S = 0.01
@@ -34,7 +33,7 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
 
     That it is the new is certain once the folder is flushed, here or by the caller. A symlink at `path` stays one: what it points to is replaced. The old file's permissions are kept.
     """
-    target = os.path.realpath(path) if os.path.islink(path) else os.path.abspath(path)
+    target = system.realpath(path) if system.islink(path) else os.path.abspath(path)
     folder = os.path.dirname(target)
     temporary = _temporary_in(folder)
     try:
@@ -42,15 +41,15 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
         try:
             try:
                 with contextlib.suppress(FileNotFoundError):
-                    os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
+                    system.fchmod(descriptor, stat.S_IMODE(system.stat(target).st_mode))
                 write_all(descriptor, data)
-                os.fsync(descriptor)
+                system.fsync(descriptor)
             finally:
-                os.close(descriptor)
-            os.replace(temporary, target)
+                system.close(descriptor)
+            system.replace(temporary, target)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+                system.unlink(temporary)
             raise
         if flush_folder:
             _flush(folder)
@@ -74,7 +73,7 @@ def new_file(target: str, *, within: str) -> Iterator[BinaryIO]:
                 _publish(temporary, target)
             except BaseException:
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(temporary)
+                    system.unlink(temporary)
                 raise
     except OSError as error:
         raise failed("write", target, error) from error
@@ -83,12 +82,12 @@ def new_file(target: str, *, within: str) -> Iterator[BinaryIO]:
 def date(file: BinaryIO, moment_ns: int) -> None:
     """Give a new file, now that all is written, its modification time. Raises `OSError`."""
     file.flush()
-    os.utime(file.fileno(), ns=(moment_ns, moment_ns))
+    system.utime(file.fileno(), ns=(moment_ns, moment_ns))
 
 
 def flush(files: Sequence[BinaryIO]) -> list[OSError | None]:
     """Make what files hold durable, many at little more than the cost of one. What went wrong with each, None if nothing did."""
-    return bulk.flush([file.fileno() for file in files])
+    return system.fsync_all([file.fileno() for file in files])
 
 
 def create_durably(path: str, lines: Iterable[bytes]) -> int:
@@ -99,7 +98,7 @@ def create_durably(path: str, lines: Iterable[bytes]) -> int:
     try:
         descriptor = _open_in_folder(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            system.flock(descriptor, fcntl.LOCK_EX)
             waiting = bytearray()
             for line in lines:
                 waiting += line
@@ -107,7 +106,7 @@ def create_durably(path: str, lines: Iterable[bytes]) -> int:
                     write_all(descriptor, waiting)
                     waiting.clear()
             write_all(descriptor, waiting)
-            os.fsync(descriptor)
+            system.fsync(descriptor)
             _flush(os.path.dirname(path))
         except BaseException:
             unlock(descriptor)
@@ -119,18 +118,18 @@ def create_durably(path: str, lines: Iterable[bytes]) -> int:
 
 def unlock(descriptor: int) -> None:
     """Close a descriptor, and release the lock that it holds: closing would not do if a child process had inherited it."""
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
+    system.flock(descriptor, fcntl.LOCK_UN)
+    system.close(descriptor)
 
 
 def is_locked(path: str) -> bool:
     """Whether another thread or process of this host holds the lock of a file: one that was killed does not. False if there is no file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = system.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
             return not _locks(descriptor, fcntl.LOCK_SH)
         finally:
-            os.close(descriptor)
+            system.close(descriptor)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -142,7 +141,7 @@ def write_all(descriptor: int, data: bytes | bytearray) -> None:
     with memoryview(data) as view:
         written = 0
         while written < len(view):
-            written += os.write(descriptor, view[written:])
+            written += system.write(descriptor, view[written:])
 
 
 def move(path: str, target: str) -> None:
@@ -163,7 +162,7 @@ def move(path: str, target: str) -> None:
 def delete(path: str) -> None:
     """Remove a file for good. One that is not there is no error."""
     try:
-        os.unlink(path)
+        system.unlink(path)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -173,7 +172,7 @@ def delete(path: str) -> None:
 def delete_folder(path: str) -> None:
     """Remove a folder and all below it for good. One that is not there is no error."""
     try:
-        shutil.rmtree(path)
+        system.rmtree(path)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -184,7 +183,7 @@ def remove_empty_folders(folder: str, top: str) -> None:
     """Remove `folder` and those above it, up to but without `top`, as far as they are empty."""
     while folder.startswith(top + os.sep):
         try:
-            os.rmdir(folder)
+            system.rmdir(folder)
         except OSError:
             return
         folder = os.path.dirname(folder)
@@ -192,14 +191,14 @@ def remove_empty_folders(folder: str, top: str) -> None:
 
 def sweep_temporaries(folder: str, now: datetime) -> None:
     """Remove what writers that were killed left behind: our temporary files that nobody touched in the last hour."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+    with contextlib.suppress(OSError), system.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.startswith(TEMPORARY):
                 continue
             with contextlib.suppress(OSError):
                 # Not its mtime: a download's is that of its object.
                 if entry.stat(follow_symlinks=False).st_ctime < now.timestamp() - _STALE_S:
-                    os.unlink(entry.path)
+                    system.unlink(entry.path)
 
 
 def touch(path: str, mtime_ns: int) -> None:
@@ -207,9 +206,9 @@ def touch(path: str, mtime_ns: int) -> None:
     try:
         descriptor = _open_in_folder(path, os.O_WRONLY | os.O_CREAT)
         try:
-            os.utime(descriptor, ns=(mtime_ns, mtime_ns))
+            system.utime(descriptor, ns=(mtime_ns, mtime_ns))
         finally:
-            os.close(descriptor)
+            system.close(descriptor)
     except OSError as error:
         raise failed("touch", path, error) from error
 
@@ -230,13 +229,13 @@ def locked(path: str, timeout_s: float) -> Iterator[None]:
 
     `LocalError` if it cannot be had, or others held it for `timeout_s`.
     """
-    deadline = time.monotonic() + timeout_s
+    deadline = system.monotonic() + timeout_s
     try:
         while (descriptor := _try_lock(path)) is None:
-            if time.monotonic() > deadline:
+            if system.monotonic() > deadline:
                 hint = "Another run holds it; wait for that to end, then run again."
                 raise LocalError(f"{path} was locked for {timeout_s:.0f} s", hint=hint)
-            time.sleep(_LOCK_POLL_S)
+            system.sleep(_LOCK_POLL_S)
     except OSError as error:
         raise failed("lock", path, error) from error
     try:
@@ -246,14 +245,14 @@ def locked(path: str, timeout_s: float) -> Iterator[None]:
 
 
 def _temporary_in(folder: str) -> str:
-    return os.path.join(folder, f"{TEMPORARY}{os.urandom(4).hex()}.tmp")
+    return os.path.join(folder, f"{TEMPORARY}{system.urandom(4).hex()}.tmp")
 
 
 def _created(path: str) -> BinaryIO:
     """A new file, open for writing, its folder made if need be; again, if another thread finds that empty and removes it."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return open(path, "xb")
+            return system.open_file(path, "xb")
         except FileNotFoundError:
             if attempt == _ATTEMPTS:
                 raise
@@ -264,11 +263,11 @@ def _created(path: str) -> BinaryIO:
 def _make_folder(path: str) -> None:
     """Make a folder if it is not there, and those above it. Another thread may remove any of them while it is empty.
 
-    `os.makedirs` then says that one is not there, or, of one that went between two looks, that something else is.
+    `makedirs` then says that one is not there, or, of one that went between two looks, that something else is.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            os.makedirs(path, exist_ok=True)
+            system.makedirs(path)
         except (FileNotFoundError, FileExistsError):
             if attempt == _ATTEMPTS:
                 raise
@@ -288,7 +287,7 @@ def _moved(path: str, target: str) -> None:
                     raise
                 _give_up(path, target, copied=_copy_exclusively(path, target))
         except FileNotFoundError:
-            if attempt == _ATTEMPTS or os.path.lexists(target) or not os.path.lexists(path):
+            if attempt == _ATTEMPTS or system.lexists(target) or not system.lexists(path):
                 raise
         else:
             return
@@ -297,13 +296,13 @@ def _moved(path: str, target: str) -> None:
 def _linked(path: str, target: str) -> bool:
     """Give a file a second name, if nothing has that. False where there are no links: then it was renamed, after a look."""
     try:
-        os.link(path, target, follow_symlinks=False)
+        system.link(path, target)
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        if os.path.lexists(target):
+        if system.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
-        os.rename(path, target)
+        system.rename(path, target)
         return False
     return True
 
@@ -318,7 +317,7 @@ def _publish(temporary: str, target: str) -> None:
     """Give a file that nobody else knows its name, if nothing has that."""
     if _linked(temporary, target):
         with contextlib.suppress(OSError):  # it has its name; the other does no harm, and is swept some day
-            os.unlink(temporary)
+            system.unlink(temporary)
 
 
 def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) -> None:
@@ -327,27 +326,27 @@ def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) ->
     The name is taken away before it is looked at what it names: between a look and a deletion somebody could save there.
     """
     # No temporary file that a later run may sweep away: what is in it may have been saved a moment ago.
-    aside = os.path.join(os.path.dirname(path), f"{_ASIDE}{os.urandom(4).hex()}")
+    aside = os.path.join(os.path.dirname(path), f"{_ASIDE}{system.urandom(4).hex()}")
     try:
-        os.rename(path, aside)
+        system.rename(path, aside)
     except FileNotFoundError:
-        if copied is None and os.lstat(target).st_nlink > 1:  # another run moved it, too: what it has is enough
-            os.unlink(target)
+        if copied is None and system.lstat(target).st_nlink > 1:  # another run moved it, too: what it has is enough
+            system.unlink(target)
             raise
         return
     except OSError:
-        if os.path.lexists(path):  # else it was renamed, and said to have failed: network drives do that
-            os.unlink(target)
+        if system.lexists(path):  # else it was renamed, and said to have failed: network drives do that
+            system.unlink(target)
             raise
-    now = os.lstat(aside)
-    if not os.path.samestat(now, copied or os.lstat(target)) or (copied and _version(now) != _version(copied)):
+    now = system.lstat(aside)
+    if not os.path.samestat(now, copied or system.lstat(target)) or (copied and _version(now) != _version(copied)):
         try:
             _rename_exclusively(aside, path)
         except FileExistsError:  # saved once more, over what was taken away here
-            os.unlink(aside)
+            system.unlink(aside)
         raise ChangingFile(f"{layout.printable(path)} changed while it was moved", hint="Sync, then try again.")
     with contextlib.suppress(OSError):  # it has been moved: a hidden second name does no harm
-        os.unlink(aside)
+        system.unlink(aside)
 
 
 def _version(status: os.stat_result) -> tuple[int, int]:
@@ -359,21 +358,21 @@ def _copy_exclusively(path: str, target: str) -> os.stat_result:
 
     Returns what was copied.
     """
-    with open(path, "rb", opener=open_without_waiting) as source, new_file(target, within=os.sep) as copy:
-        status = os.fstat(source.fileno())
+    with system.open_file(path, "rb") as source, new_file(target, within=os.sep) as copy:
+        status = system.fstat(source.fileno())
         shutil.copyfileobj(source, copy, _COPY_BYTES)
         date(copy, status.st_mtime_ns)
-        os.fsync(copy.fileno())
+        system.fsync(copy.fileno())
     return status
 
 
 def _open_in_folder(path: str, flags: int) -> int:
     """A descriptor of a file; the folder that it is in is made if need be."""
     try:
-        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+        return system.open(path, flags, 0o666)
     except FileNotFoundError:
-        os.makedirs(os.path.realpath(os.path.dirname(path)), exist_ok=True)
-        return os.open(path, flags | os.O_CLOEXEC, 0o666)
+        system.makedirs(system.realpath(os.path.dirname(path)))
+        return system.open(path, flags, 0o666)
 
 
 def _try_lock(path: str) -> int | None:
@@ -385,17 +384,17 @@ def _try_lock(path: str) -> int | None:
     ours = False
     try:
         # Of a file that was deleted meanwhile, others do not know.
-        ours = _locks(descriptor, fcntl.LOCK_EX) and os.fstat(descriptor).st_nlink > 0
+        ours = _locks(descriptor, fcntl.LOCK_EX) and system.fstat(descriptor).st_nlink > 0
     finally:
         if not ours:
-            os.close(descriptor)
+            system.close(descriptor)
     return descriptor if ours else None
 
 
 def _locks(descriptor: int, kind: int) -> bool:
     """Whether a lock could be had at once."""
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        system.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             raise
@@ -404,8 +403,8 @@ def _locks(descriptor: int, kind: int) -> bool:
 
 
 def _flush(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = system.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        system.fsync(descriptor)
     finally:
-        os.close(descriptor)
+        system.close(descriptor)

@@ -19,10 +19,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from callsheet import etag
+from callsheet import etag, system
 from callsheet.errors import ChangingFile, LocalError
 from callsheet.layout import printable
-from callsheet.local import open_without_waiting
 
 # What can be wrong with a file besides an errno; the extension's numbers are the same.
 NOT_REGULAR = -1
@@ -148,8 +147,8 @@ def _read(path: str, buffer: memoryview, update: Callable[[memoryview], None]) -
     `error` is 0, an errno, NOT_REGULAR or CHANGED; the rest holds only if it is 0.
     """
     try:
-        with open(path, "rb", buffering=0, opener=open_without_waiting) as file:
-            before = os.fstat(file.fileno())
+        with system.open_file(path, "rb", buffering=0) as file:
+            before = system.fstat(file.fileno())
             if not stat.S_ISREG(before.st_mode):
                 return NOT_REGULAR, 0, 0
             read_bytes = 0
@@ -157,7 +156,7 @@ def _read(path: str, buffer: memoryview, update: Callable[[memoryview], None]) -
             while read_bytes <= before.st_size and (got := file.readinto(buffer)):
                 update(buffer[:got])
                 read_bytes += got
-            after = os.fstat(file.fileno())
+            after = system.fstat(file.fileno())
     except IsADirectoryError:
         return NOT_REGULAR, 0, 0
     except OSError as error:

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from callsheet import files, local, planfile
+from callsheet import files, local, planfile, system
 from callsheet.action import Action, Outcome, PastRun, Plan
 from callsheet.errors import LocalError, PlanError, UnderWay, UnknownRun
 from callsheet.layout import JOURNAL_SUFFIX, Layout, is_run_id
@@ -46,7 +46,7 @@ class Recorder:
         """The run is over."""
         self._write({"ended": moment.isoformat()})
         with suppress(OSError):
-            os.fsync(self._descriptor)
+            system.fsync(self._descriptor)
 
     def _write(self, line: Mapping[str, Any]) -> None:
         if self.failure is not None:
@@ -111,7 +111,7 @@ class Journal:
         count = 0
         actions: dict[int, Action] = {}
         try:
-            with open(path, "rb") as lines:
+            with system.open_file(path, "rb") as lines:
                 for line in lines:
                     if _OUTCOME in line[:_HEAD] and line.endswith(b"\n"):
                         if start <= count < start + most:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
-from callsheet import amend, layout, survey
+from callsheet import amend, layout, survey, system
 from callsheet.action import Curation, PastRun, Plan, Verb
 from callsheet.amend import Check
 from callsheet.errors import Collision, LossRefused, PlanError, UnknownActor, UnknownRun, UsageError
@@ -176,7 +176,7 @@ class Library:
         `UnknownRun`, with nothing
         deleted, if one of `runs` has nothing in the trash.
         """
-        now = datetime.now(UTC)
+        now = system.now()
         going = may_go(self.trash(*runs), now - older_than, now, named=bool(runs))
         return going if dry_run else empty(self.root, self.where, self.remote, going)
 
@@ -306,7 +306,7 @@ class Library:
             hint = f"Name a folder below {self.where.actors_dir}, in full."
             raise UnknownActor(f"There is no folder {self.where.folder(name)}, and none in S3", hint=hint)
         if not dry_run:
-            self._store.update(actor, change, datetime.now(UTC))
+            self._store.update(actor, change, system.now())
             self._store.flush()
         return actor
 
@@ -316,7 +316,7 @@ class Library:
 
     def _is_folder(self, name: str) -> bool:
         """Also a link to a disk that is not mounted."""
-        return os.path.lexists(os.path.join(self.root, self.where.folder(name)))
+        return system.lexists(os.path.join(self.root, self.where.folder(name)))
 
     def _is_in_s3(self, name: str) -> bool:
         """Whether there is anything in the actor's folder in S3; asked only of a name that could be an actor's."""
@@ -353,7 +353,7 @@ class Library:
             return look(unsurprised(self._run(options), past))
 
     def _run(self, options: SyncOptions) -> Run:
-        now = datetime.now(UTC)
+        now = system.now()
         remote = None if options.offline else Breaker(self.remote)
         return Run(
             new_run_id(now), self.root, self.where, self._store, self._surveyor, remote, self.remote.url, options, now

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import BinaryIO, NamedTuple
 
-from callsheet import layout
+from callsheet import layout, system
 from callsheet.errors import LocalError, TreeError
 
 TEMPORARY = ".callsheet-"
@@ -77,7 +77,7 @@ def actor_folders(path: str) -> tuple[tuple[str, ...], dict[str, bool]]:
     """The names of the folders in `path`, sorted, hidden ones left out; and, of the symlinks in it, by path, whether each leads to a
     folder: that can change without a trace in `path`. `TreeError` if it cannot be read."""
     try:
-        with os.scandir(path) as entries:
+        with system.scandir(path) as entries:
             shown = [entry for entry in entries if not entry.name.startswith(".")]
             links = {entry.path: leads_to_folder(entry.path) for entry in shown if entry.is_symlink()}
             names = [entry.name for entry in shown if links.get(entry.path) or _is_folder(entry)]
@@ -93,12 +93,12 @@ def actor_folders(path: str) -> tuple[tuple[str, ...], dict[str, bool]]:
 def scan(actor_folder: str, training_dir: str) -> Scan:
     """The images directly in `training_dir`. Sub-folders, hidden files and other files are not images."""
     try:
-        if os.path.islink(training_dir) and not _inside(training_dir, actor_folder):
+        if system.islink(training_dir) and not _inside(training_dir, actor_folder):
             return _unreadable("it is a symlink that leaves the actor's folder", training_dir)
-        with os.scandir(training_dir) as entries:
+        with system.scandir(training_dir) as entries:
             return _sorted_out(list(entries), actor_folder)
     except FileNotFoundError:
-        if any(os.path.islink(path) and not os.path.exists(path) for path in (training_dir, actor_folder)):
+        if any(system.islink(path) and not system.exists(path) for path in (training_dir, actor_folder)):
             return _unreadable("it is reached by a symlink to nothing", training_dir)
         return Scan()
     except OSError as error:
@@ -108,9 +108,9 @@ def scan(actor_folder: str, training_dir: str) -> Scan:
 def regular_files(folder: str) -> list[str]:
     """The names of a folder's regular files; no symlinks, and none of a folder that is one or cannot be read."""
     try:
-        if os.path.islink(folder):
+        if system.islink(folder):
             return []
-        with os.scandir(folder) as entries:
+        with system.scandir(folder) as entries:
             return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
     except OSError:
         return []
@@ -122,12 +122,12 @@ def image_named(folder: str, stem: str, suffixes: Iterable[str], *, within: str)
     None if there is none, or it lies, by a symlink, outside the folder `within`.
     """
     try:
-        names = {name.lower(): name for name in sorted(os.listdir(folder), reverse=True) if name.startswith(stem)}
+        names = {name.lower(): name for name in sorted(system.listdir(folder), reverse=True) if name.startswith(stem)}
     except OSError:
         return None
     for suffix in suffixes:
         name = names.get(stem.lower() + suffix)
-        if name is not None and os.path.isfile(path := os.path.join(folder, name)) and _inside(path, within):
+        if name is not None and system.isfile(path := os.path.join(folder, name)) and _inside(path, within):
             return name
     return None
 
@@ -144,10 +144,10 @@ def read_stamped(path: str, *, within: str = "") -> tuple[bytes, Stamp] | None:
     `LocalError` if it cannot be read, is not a regular file, or is a symlink that leaves the folder `within`.
     """
     try:
-        if within and os.path.islink(path) and not _inside(path, within):
+        if within and system.islink(path) and not _inside(path, within):
             raise LocalError(f"{path} is a symlink that leaves the actor's folder", hint="Put a copy in its place.")
-        with open(path, "rb", opener=open_without_waiting) as file:
-            status = os.fstat(file.fileno())
+        with system.open_file(path, "rb") as file:
+            status = system.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise _no_file(path)
             return file.read(), _stamp(status)
@@ -162,7 +162,7 @@ def read_stamped(path: str, *, within: str = "") -> tuple[bytes, Stamp] | None:
 def stamp(path: str) -> Stamp | None:
     """What tells whether a file, or a folder's names, have changed; None if it is not there, or cannot be looked at."""
     try:
-        return _stamp(os.stat(path))
+        return _stamp(system.stat(path))
     except OSError:
         return None
 
@@ -173,7 +173,7 @@ def open_inside(path: str, within: str) -> BinaryIO | None:
     What was opened is what was checked, whatever becomes of the path meanwhile. `LocalError` if it cannot be opened.
     """
     try:
-        file = open(path, "rb", opener=open_without_waiting)  # noqa: SIM115  the caller closes it
+        file = system.open_file(path, "rb")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError as error:
@@ -187,41 +187,36 @@ def open_inside(path: str, within: str) -> BinaryIO | None:
 def mtime_ns(path: str) -> int | None:
     """A file's modification time; None if it is not there, or cannot be looked at."""
     try:
-        return os.lstat(path).st_mtime_ns
+        return system.lstat(path).st_mtime_ns
     except OSError:
         return None
 
 
 def check_inside(folder: str, within: str) -> None:
     """`LocalError` if a symlink leads `folder`, which need not be there, out of the folder `within`."""
-    plain = os.path.dirname(folder) == within and not os.path.islink(folder)
+    plain = os.path.dirname(folder) == within and not system.islink(folder)
     if not plain and not _inside(folder, within):
         raise LocalError(f"{folder} is a symlink that leaves {within}", hint="Put a folder in its place.")
 
 
 def files_below(folder: str) -> Iterator[tuple[str, int]]:
     """Path, relative to `folder`, and size of every file below it; none if it is not there."""
-    for path, folders, names in os.walk(folder):
+    for path, folders, names in system.walk(folder):
         folders.sort()
         for name in sorted(names):
             with contextlib.suppress(FileNotFoundError):
                 full = os.path.join(path, name)
-                yield os.path.relpath(full, folder), os.lstat(full).st_size
+                yield os.path.relpath(full, folder), system.lstat(full).st_size
 
 
 def names_in(folder: str) -> list[str]:
     """The names in a folder, sorted; none if it is not there."""
     try:
-        return sorted(os.listdir(folder))
+        return sorted(system.listdir(folder))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise failed("read", folder, error) from error
-
-
-def open_without_waiting(path: str, flags: int) -> int:
-    """An opener for `open`: opening a FIFO would wait for its writer."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _stamp(status: os.stat_result) -> Stamp:
@@ -243,7 +238,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def leads_to_folder(link: str) -> bool:
     """Also one that cannot be looked into: a link to a disk that is not mounted is no deleted actor."""
     try:
-        return stat.S_ISDIR(os.stat(link).st_mode)
+        return stat.S_ISDIR(system.stat(link).st_mode)
     except OSError:
         return True
 
@@ -292,16 +287,16 @@ def _examined(entry: os.DirEntry[str], actor_folder: str) -> Found | Fault | Non
 
 def _is_inside(file: BinaryIO, path: str, folder: str) -> bool:
     """Whether an open file is regular, and the one at `path` inside `folder`."""
-    status, real = os.fstat(file.fileno()), os.path.realpath(path)
+    status, real = system.fstat(file.fileno()), system.realpath(path)
     try:
-        return stat.S_ISREG(status.st_mode) and _inside(real, folder) and os.path.samestat(os.lstat(real), status)
+        return stat.S_ISREG(status.st_mode) and _inside(real, folder) and os.path.samestat(system.lstat(real), status)
     except OSError:  # it was replaced just now
         return False
 
 
 def _inside(path: str, folder: str) -> bool:
-    real = os.path.realpath(folder)
-    return os.path.commonpath((os.path.realpath(path), real)) == real
+    real = system.realpath(folder)
+    return os.path.commonpath((system.realpath(path), real)) == real
 
 
 def _unreadable(reason: str, path: str) -> Scan:

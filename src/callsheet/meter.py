@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
+
+from callsheet import system
 
 _LONGEST_BURST_S = 0.25
 _BLOCK_BYTES = 1 << 20
@@ -39,9 +40,9 @@ class Meter:
             self._total += size_bytes
             if self._limit is None:
                 return
-            now_s = time.monotonic()
+            now_s = system.monotonic()
             start_s = max(self._free_at_s, now_s - _LONGEST_BURST_S)
             self._free_at_s = start_s + size_bytes / self._limit
             wait_s = self._free_at_s - now_s
         if wait_s > 0:
-            time.sleep(wait_s)
+            system.sleep(wait_s)

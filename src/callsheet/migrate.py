@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from callsheet import files, layout, local
+from callsheet import files, layout, local, system
 from callsheet.errors import LocalError
 from callsheet.model import Actor, Legacy, Manifest, Problem
 from callsheet.run import Run
@@ -46,7 +46,7 @@ def _into_trash(run: Run, actor: Actor, raw: bytes) -> tuple[bool, tuple[Problem
     relative = f"{run.where.training_dir(actor.name)}/{layout.RESPONSE}"
     path, trash = os.path.join(run.root, relative), os.path.join(run.root, run.where.trash(run.id, relative))
     changed = (_problem(actor, "changing", "it was written to while it was migrated; the file stays, sync again"),)
-    if os.path.islink(path):
+    if system.islink(path):
         return False, (_problem(actor, "symlink", "it is a symlink, so it stays; put a copy in its place, then sync"),)
     current = local.read_bytes(path)
     if current != raw:
@@ -54,7 +54,7 @@ def _into_trash(run: Run, actor: Actor, raw: bytes) -> tuple[bool, tuple[Problem
     try:
         files.move(path, trash)
     except LocalError as error:
-        return False, (_problem(actor, error.code, error.sentence),) if os.path.lexists(path) else ()
+        return False, (_problem(actor, error.code, error.sentence),) if system.lexists(path) else ()
     if local.read_bytes(trash) != raw:
         files.move(trash, path)
         return False, changed

@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
-from callsheet import etag, files, hashing, local, pictures, reconcile
+from callsheet import etag, files, hashing, local, pictures, reconcile, system
 from callsheet.action import Action, Op, Outcome, Version
 from callsheet.errors import (
     BadDigest,
@@ -169,7 +168,7 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> _Fetch:
                 moment_ns += 1_000_000
             files.date(file, moment_ns)
             yield file
-            telling = moment_ns + reconcile.RACY_NS <= time.time_ns()
+            telling = moment_ns + reconcile.RACY_NS <= system.time_ns()
             if action.local is not None:
                 if flaw := pictures.flaw(file.name, action.filename):
                     hint = "Prefer the local one: --prefer local"
@@ -322,7 +321,7 @@ def _take(site: Site, action: Action, version: Version) -> Version:
     """Move the image's file into the trash of this disk, if it is `version`: what was moved is hashed, and goes back if it is not."""
     path, aside = site.path(action), site.trash(action, site.run_id)
     local.check_inside(os.path.dirname(path), site.actor_folder(action))
-    if os.path.islink(path):
+    if system.islink(path):
         raise LocalError(f"{printable(path)} is a symlink", hint="Put a copy in its place, then sync.")
     files.move(path, aside)
     try:
@@ -340,7 +339,7 @@ def _put_back(site: Site, action: Action) -> None:
 
 
 def _check_trashed(path: str, version: Version) -> None:
-    if not os.path.lexists(path):
+    if not system.lexists(path):
         raise LocalError(
             f"{printable(path)} is not in the trash any more", hint="It was restored, or the trash emptied."
         )
@@ -377,7 +376,7 @@ def _md5(version: Version) -> str:
     return version.md5
 
 
-class _Upload(io.FileIO):
+class _Upload(io.BufferedReader):
     """A file on its way to S3: metered, and an error as soon as it is not the file that was announced."""
 
     def __init__(self, path: str, size_bytes: int, meter: Meter) -> None:
@@ -385,20 +384,21 @@ class _Upload(io.FileIO):
         self._size_bytes = size_bytes
         self._meter = meter
         try:
-            super().__init__(path, "rb", opener=local.open_without_waiting)
+            super().__init__(system.open_file(path, "rb", buffering=0))
         except OSError as error:
             raise local.failed("read", path, error) from error
-        if os.fstat(self.fileno()).st_size != size_bytes:
+        if system.fstat(self.fileno()).st_size != size_bytes:
             self.close()
             raise self._changed()
 
     def read(self, size: int | None = -1) -> bytes:
+        """In blocks of what may be passed on at once, past the buffer."""
         try:
             most = self._meter.block_bytes
-            block = super().read(most if size is None or size < 0 else min(size, most))
+            block = self.raw.read(most if size is None or size < 0 else min(size, most)) or b""
         except OSError as error:
             raise local.failed("read", self._path, error) from error
-        if not block and size != 0 and self.tell() < self._size_bytes:
+        if not block and size != 0 and self.raw.tell() < self._size_bytes:
             raise self._changed()
         self._meter.pass_on(len(block))
         return block

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import warnings
 
+from callsheet import system
+
 _ONE_AT_A_TIME = threading.Lock()
 """An image may take half a gigabyte when it is decoded; and warnings are silenced for all threads at once."""
 
@@ -20,7 +22,7 @@ def flaw(path: str, filename: str) -> str:
     try:
         with _ONE_AT_A_TIME, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_formats()) as image:
+            with system.open_file(path, "rb") as file, Image.open(file, formats=_formats()) as image:
                 for frame in range(getattr(image, "n_frames", 1)):
                     image.seek(frame)
                     image.load()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from callsheet import system
 from callsheet.ahead import HashAhead
 from callsheet.hashing import HashedFile
 from callsheet.layout import Layout
@@ -61,4 +61,4 @@ class Run:
 
 def new_run_id(now: datetime) -> str:
     """A name for a run that sorts by time."""
-    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{os.urandom(2).hex()}"
+    return f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z-{system.urandom(2).hex()}"

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from callsheet import codec, files, local
+from callsheet import codec, files, local, system
 from callsheet.errors import LocalError, ManifestError, TreeError
 from callsheet.layout import Layout, manifest_stem
 from callsheet.model import Actor, Manifest
@@ -48,7 +48,7 @@ class Store:
         `TreeError` if the folder cannot be read.
         """
         try:
-            names = os.listdir(self.folder)
+            names = system.listdir(self.folder)
         except FileNotFoundError:
             return frozenset()
         except OSError as error:
@@ -106,7 +106,7 @@ class Store:
     def settled_ns(self, stem: str) -> int:
         """A time (ns since the epoch) after which every recorded hash of the manifest was taken or confirmed; 0: never."""
         try:
-            return os.stat(os.path.join(self._root, self._where.hashed_stamp(stem))).st_mtime_ns
+            return system.stat(os.path.join(self._root, self._where.hashed_stamp(stem))).st_mtime_ns
         except OSError:
             return 0
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, TypeVar
 
-from callsheet import layout, local
+from callsheet import layout, local, system
 from callsheet.errors import CallsheetError, Collision, UnknownActor
 from callsheet.layout import Layout
 from callsheet.model import Actor, Manifest, Problem
@@ -118,7 +117,7 @@ class _Remembered(Generic[_T]):
 
     def get(self) -> _T:
         """What is there now."""
-        looked_ns, stamp = time.time_ns(), local.stamp(self._path)
+        looked_ns, stamp = system.time_ns(), local.stamp(self._path)
         if self._value is not None and stamp is not None and stamp == self._stamp and self._still():
             return self._value
         self._stamp = None

@@ -10,7 +10,6 @@ looked at and it is known that the losses are not an unmounted disk or a wrong b
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from operator import add
 from queue import SimpleQueue
 from typing import TypeVar
 
-from callsheet import codec, files, layout, local, migrate, reconcile, survey
+from callsheet import codec, files, layout, local, migrate, reconcile, survey, system
 from callsheet.ahead import HashAhead
 from callsheet.errors import CallsheetError, LocalError, LossRefused
 from callsheet.findings import findings
@@ -226,7 +225,7 @@ def _attempt(run: Run, task: Task) -> Outcome:
 
 def _look(run: Run, task: Task) -> Held:
     hashes = {**(run.ahead.take(task.actor) if run.ahead else {}), **run.hashed.get(task.actor.name, {})}
-    started_ns = time.time_ns()
+    started_ns = system.time_ns()
     before = run.store.load(task.actor.stem) or Manifest(None)
     survey.claim(before, task.actor)
     listing, problems = task.listing, list[Problem]()

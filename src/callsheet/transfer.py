@@ -10,9 +10,8 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
-from callsheet import amend, layout, pictures
+from callsheet import amend, layout, pictures, system
 from callsheet.action import Action, Mark, Op, Outcome, PastRun, Plan, Step, Verb
 from callsheet.errors import CallsheetError, UnknownImage
 from callsheet.execute import OnMoved, OnOutcome, execute, make_durable
@@ -124,7 +123,7 @@ def _may_be_gone(run: Run, run_id: str, step: Step) -> bool:
 
 def _is_in_trash(run: Run, run_id: str, action: Action) -> bool:
     path = run.where.trash(run_id, run.where.image(action.actor, action.filename))
-    return action.op.here and os.path.lexists(os.path.join(run.root, path))
+    return action.op.here and system.lexists(os.path.join(run.root, path))
 
 
 def carry_out(
@@ -149,7 +148,7 @@ def carry_out(
         )
         told = make_durable(site, outcomes)
         unmarked = amend.mark(run, plan.marks)
-        recorder.end(datetime.now(UTC))
+        recorder.end(system.now())
     told += [*unmarked, *(outcome.problem for outcome in outcomes if outcome.problem is not None)]
     try:
         if plan.verb is Verb.UNDO:
@@ -175,7 +174,7 @@ def carry_out(
 def _looked_again(run: Run, outcomes: list[Outcome], executor: Executor, on_progress: OnProgress) -> Report:
     removals = (outcome.action for outcome in outcomes if outcome.problem is None and outcome.action.op.removes)
     touched = frozenset(outcome.action.actor for outcome in outcomes)
-    again = replace(_expecting(run, removals), started=datetime.now(UTC), hashed=_hashed(run, outcomes))
+    again = replace(_expecting(run, removals), started=system.now(), hashed=_hashed(run, outcomes))
     sent = [
         outcome.action
         for outcome in outcomes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ SOURCE = Path(callsheet.__file__).parent
 FLOORS = [
     {"errors", "model", "action"},
     {"layout", "codec", "legacy", "reconcile", "findings", "etag", "planfile", "plan", "report"},
-    {"_md5lanes", "_bulk", "bulk", "hashing", "ahead", "local", "files", "remote", "store", "meter", "pictures", "journal"},
+    {"_bulk", "system", "_md5lanes", "hashing", "ahead", "local", "files", "remote", "store", "meter", "pictures", "journal"},
     {
         "run", "listing", "survey", "observe", "migrate", "sync", "status",
         "perform", "execute", "amend", "transfer", "trash", "fetch", "library",
@@ -34,13 +35,16 @@ WITHIN = {
     "planfile": {"layout", "codec"},
     "plan": {"layout", "reconcile"},
     "report": {"layout", "planfile"},
-    "hashing": {"_md5lanes", "local"},
-    "ahead": {"hashing"},
-    "bulk": {"_bulk"},
-    "files": {"local", "bulk"},
-    "remote": {"bulk"},
-    "store": {"local", "files"},
-    "journal": {"local", "files"},
+    "system": {"_bulk"},
+    "local": {"system"},
+    "hashing": {"_md5lanes", "system"},
+    "ahead": {"hashing", "system"},
+    "files": {"local", "system"},
+    "remote": {"_bulk", "system"},
+    "store": {"local", "files", "system"},
+    "meter": {"system"},
+    "pictures": {"system"},
+    "journal": {"local", "files", "system"},
     "run": {"survey"},
     "listing": {"run"},
     "survey": set(),
@@ -60,6 +64,29 @@ WITHIN = {
     "demo": {"settings"},
     "__init__": {"settings", "library"},
     "__main__": {"cli"},
+}
+BELOW_THE_SHELLS = set().union(*FLOORS[:4]) - {"system"}
+NOT_OF_THE_MACHINE = {
+    "O_APPEND", "O_CREAT", "O_DIRECTORY", "O_EXCL", "O_NOFOLLOW", "O_NONBLOCK", "O_RDONLY", "O_RDWR", "O_WRONLY",
+    "DirEntry", "environ", "fspath", "sep", "stat_result", "strerror",
+    "path.abspath", "path.basename", "path.commonpath", "path.commonprefix", "path.dirname", "path.join", "path.relpath",
+    "path.samestat", "path.splitext",
+}  # fmt: skip
+"""Of `os`: words, and what computes with paths alone."""
+
+OF_THE_MACHINE = {"glob", "io.open", "pathlib", "random", "secrets", "subprocess", "tempfile", "time", "uuid"}
+OF_THE_NETWORK = {
+    "asyncio",
+    "boto3",
+    "botocore",
+    "http",
+    "httpx",
+    "requests",
+    "selectors",
+    "socket",
+    "ssl",
+    "urllib.request",
+    "urllib3",
 }
 PURE_MAY_IMPORT = {
     "__future__", "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "json", "math", "operator",
@@ -112,6 +139,36 @@ def test_a_module_imports_from_lower_floors_only(path: Path) -> None:
 def test_the_lower_floors_do_no_input_or_output(room: str) -> None:
     outside = {name.split(".")[0] for name in _imports(SOURCE / f"{room}.py")} - {"callsheet"}
     assert outside <= PURE_MAY_IMPORT
+
+
+def _calls_of_the_machine(path: Path) -> Iterator[str]:
+    """What a module asks of the machine other than through `callsheet.system`."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(func=ast.Name("open")):
+                yield f"{node.lineno}: open"
+            case ast.Call(func=ast.Attribute(ast.Name("datetime"), "now" | "today" | "utcnow" as name)):
+                yield f"{node.lineno}: datetime.{name}"
+            case ast.Attribute(ast.Name("fcntl"), name) if not name.startswith("LOCK_"):
+                yield f"{node.lineno}: fcntl.{name}"
+            case ast.Attribute(ast.Name("shutil"), name) if name != "copyfileobj":
+                yield f"{node.lineno}: shutil.{name}"
+            case ast.Attribute(ast.Attribute(ast.Name("os"), "path"), name) if f"path.{name}" not in NOT_OF_THE_MACHINE:
+                yield f"{node.lineno}: os.path.{name}"
+            case ast.Attribute(ast.Name("os"), name) if name != "path" and name not in NOT_OF_THE_MACHINE:
+                yield f"{node.lineno}: os.{name}"
+
+
+@pytest.mark.parametrize("room", sorted(BELOW_THE_SHELLS - {"_bulk", "_md5lanes"}))
+def test_the_machine_is_asked_through_one_module_and_the_network_by_the_stores(room: str) -> None:
+    for path in (path for path in _modules() if _room(path) == room):
+        outside = {name for name in _imports(path) if not name.startswith("callsheet.")}
+        whole = {part for name in outside for part in (name, name.split(".")[0], ".".join(name.split(".")[:2]))}
+        assert not whole & OF_THE_MACHINE, path
+        assert not whole & {"os.path", "fcntl.flock", "datetime.now"}, path
+        assert room == "remote" or not whole & OF_THE_NETWORK, path
+        assert not list(_calls_of_the_machine(path)), path
+        assert not any(name.startswith("callsheet.system.") for name in _imports(path)), "name it in full: system.…"
 
 
 def test_every_module_has_a_floor() -> None:

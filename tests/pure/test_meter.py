@@ -39,7 +39,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(meter, "time", made)
+    monkeypatch.setattr(meter, "system", made)
     return made
 
 
@@ -47,7 +47,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_no_more_than_the_rate_passes_but_for_one_burst(blocks: list[int]) -> None:
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(meter, "time", clock)
+        patch.setattr(meter, "system", clock)
         limited, started_s = Meter(LIMIT), clock.now_s
         for size in blocks:
             limited.pass_on(size)
@@ -81,7 +81,7 @@ def test_without_a_limit_nobody_waits(clock: Clock) -> None:
 
 @pytest.mark.parametrize("limit", [None, LIMIT])
 def test_every_byte_of_every_thread_is_counted(limit: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meter, "time", Clock())
+    monkeypatch.setattr(meter, "system", Clock())
     counted = Meter(limit)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(counted.pass_on, [3] * 4000))
@@ -91,7 +91,7 @@ def test_every_byte_of_every_thread_is_counted(limit: int | None, monkeypatch: p
 def test_threads_share_one_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     """All come at the same instant: each waits until it is its turn, the last as long as all bytes take."""
     clock = Clock(turns=False)
-    monkeypatch.setattr(meter, "time", clock)
+    monkeypatch.setattr(meter, "system", clock)
     limited = Meter(LIMIT)
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(limited.pass_on, [LIMIT] * 8))

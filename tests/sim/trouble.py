@@ -9,11 +9,12 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
-from callsheet import files, local
+from callsheet import system
 from callsheet.errors import Unreachable
 from callsheet.model import Location, RemoteObject
 from callsheet.remote import Remote
@@ -144,34 +145,39 @@ class Troubled:
 
 
 class Disk:
-    """The module `os`, behind a gate. Nothing is flushed: whether it would survive a power cut is not what is asked."""
+    """The functions of `callsheet.system` that change a disk, behind a gate. Nothing is flushed: whether it would survive a power cut is not what is asked."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
+        self._real = {
+            name: getattr(system, name)
+            for name in ("link", "rename", "replace", "unlink", "open", "write", "open_file")
+        }
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
+    def link(self, path: str, target: str) -> None:
+        self._through(f"link {_end(path)} to {_end(target)}", lambda: self._real["link"](path, target))
 
-    def link(self, source: str, target: str, **how: Any) -> None:
-        self._through(f"link {_end(source)} to {_end(target)}", lambda: os.link(source, target, **how))
+    def rename(self, path: str, target: str) -> None:
+        self._through(f"rename {_end(path)} to {_end(target)}", lambda: self._real["rename"](path, target))
 
-    def rename(self, source: str, target: str) -> None:
-        self._through(f"rename {_end(source)} to {_end(target)}", lambda: os.rename(source, target))
-
-    def replace(self, source: str, target: str) -> None:
-        self._through(f"replace {_end(target)}", lambda: os.replace(source, target))
+    def replace(self, path: str, target: str) -> None:
+        self._through(f"replace {_end(target)}", lambda: self._real["replace"](path, target))
 
     def unlink(self, path: str) -> None:
-        self._through(f"unlink {_end(path)}", lambda: os.unlink(path))
+        self._through(f"unlink {_end(path)}", lambda: self._real["unlink"](path))
 
     def open(self, path: str, flags: int, mode: int = 0o777) -> int:
-        if not flags & os.O_CREAT:
-            return os.open(path, flags, mode)
-        return self._through(f"create {_end(path)}", lambda: os.open(path, flags, mode))
+        opened: Callable[[], int] = partial(self._real["open"], path, flags, mode)
+        return self._through(f"create {_end(path)}", opened) if flags & os.O_CREAT else opened()
+
+    def open_file(self, path: str, mode: str, **how: Any) -> Any:
+        opened: Callable[[], Any] = partial(self._real["open_file"], path, mode, **how)
+        return self._through(f"create {_end(path)}", opened) if "x" in mode else opened()
 
     def write(self, descriptor: int, data: memoryview) -> int:
+        write: Callable[[int, memoryview], int] = self._real["write"]
         half = data[: len(data) // 2]
-        return self._through("write", lambda: os.write(descriptor, data), torn=lambda: os.write(descriptor, half))
+        return self._through("write", lambda: write(descriptor, data), torn=lambda: write(descriptor, half))
 
     def fsync(self, descriptor: int) -> None:
         pass
@@ -183,15 +189,8 @@ class Disk:
 def install(gate: Gate, patch: pytest.MonkeyPatch) -> None:
     """Put the gate before all that `callsheet` writes to disk."""
     disk = Disk(gate)
-
-    def opened(path: str, mode: str = "r", **how: Any) -> Any:
-        if "x" not in mode:
-            return open(path, mode, **how)
-        return gate.effect(f"create {_end(path)}", lambda: open(path, mode, **how), _broken, lambda: None)
-
-    for room in (local, files):
-        patch.setattr(room, "os", disk)
-        patch.setattr(room, "open", opened, raising=False)
+    for name in ("link", "rename", "replace", "unlink", "open", "open_file", "write", "fsync"):
+        patch.setattr(system, name, getattr(disk, name))
 
 
 class Inline(Executor):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from botocore.httpsession import ProxyConfiguration, get_cert_path  # type: igno
 from botocore.session import Session  # type: ignore[import-untyped]
 from botocore.utils import get_environ_proxies  # type: ignore[import-untyped]
 
+from callsheet import system
 from callsheet.errors import NoCredentials, RemoteError
 from callsheet.remote.sigv4 import Keys
 
@@ -102,7 +102,7 @@ class Aws:
     def _found_credentials(self) -> Any:
         with self._lock:
             if self._credentials is None:
-                recently = self._searched_at is not None and time.monotonic() - self._searched_at < _SEARCH_AGAIN_S
+                recently = self._searched_at is not None and system.monotonic() - self._searched_at < _SEARCH_AGAIN_S
                 if not recently:
                     self._search()
             if self._credentials is None:
@@ -113,7 +113,7 @@ class Aws:
         session = Session()
         session.set_default_client_config(self._session.get_default_client_config())
         self._credentials = session.get_credentials()
-        self._searched_at = time.monotonic() if self._credentials is None else None
+        self._searched_at = system.monotonic() if self._credentials is None else None
 
     def _configured_endpoint(self, profile: Mapping[str, Any]) -> str | None:
         """https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html"""

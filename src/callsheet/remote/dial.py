@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
 import weakref
 from collections import deque
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from urllib3 import ProxyManager
 from urllib3 import exceptions as u3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from callsheet import system
 from callsheet.remote.aws import proxy_for
 
 CONNECT_TIMEOUT_S = 2.0
@@ -104,10 +104,10 @@ class _Dialing(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         addresses = self._addresses()
-        deadline = time.monotonic() + CONNECT_TIMEOUT_S
+        deadline = system.monotonic() + CONNECT_TIMEOUT_S
         failure: OSError = OSError("it has no address")
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            timeout_s = max(0.1, (deadline - time.monotonic()) / left)
+            timeout_s = max(0.1, (deadline - system.monotonic()) / left)
             try:
                 dialed = socket.create_connection(address, timeout_s)
             except OSError as error:

@@ -7,7 +7,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import secrets
 import stat
 import threading
 from collections.abc import Generator, Iterator
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from io import BufferedReader, BufferedWriter
 
+from callsheet import system
 from callsheet.errors import (
     AccessDenied,
     BadDigest,
@@ -70,7 +70,7 @@ class DirectoryRemote:
             root = self._bucket(bucket, task)
             *segments, _ = prefix.split("/")
             folder = os.path.join(root, *map(encode_folder, segments))
-            if os.path.realpath(folder) == folder:
+            if system.realpath(folder) == folder:
                 for key, path in _walk(folder, prefix[: prefix.rfind("/") + 1], prefix):
                     listed = self._listed(Location(bucket, key), path)
                     if listed is not None:
@@ -84,7 +84,7 @@ class DirectoryRemote:
 
     def read(self, location: Location, *, if_match: str) -> Reading:
         with _mapped(f"read {shown(location)}"), contextlib.ExitStack() as stack:
-            file = stack.enter_context(open(self._file(location, "read"), "rb"))
+            file = stack.enter_context(system.open_file(self._file(location, "read"), "rb"))
             before, md5 = self._hashed(file)
             if md5 != if_match:
                 raise changed("read", location)
@@ -121,7 +121,7 @@ class DirectoryRemote:
                 if held is not None and held != if_match:
                     raise changed("delete", location)
                 try:
-                    os.unlink(self._file(location, "delete"))
+                    system.unlink(self._file(location, "delete"))
                 except (NoSuchObject, FileNotFoundError):
                     return
             with self._lock:
@@ -145,9 +145,9 @@ class DirectoryRemote:
 
     def _bucket(self, bucket: str, task: str) -> str:
         check_bucket(bucket)
-        path = os.path.realpath(os.path.join(self._path, bucket))
+        path = system.realpath(os.path.join(self._path, bucket))
         try:
-            found = stat.S_ISDIR(os.stat(path).st_mode)
+            found = stat.S_ISDIR(system.stat(path).st_mode)
         except OSError as error:
             if error.errno not in _ABSENT:
                 raise
@@ -163,7 +163,7 @@ class DirectoryRemote:
         check_location(location)
         path = os.path.join(self._bucket(location.bucket, f"{verb} {shown(location)}"), encode_key(location.key))
         try:
-            found = stat.S_ISREG(os.lstat(path).st_mode) and os.path.realpath(path) == path
+            found = stat.S_ISREG(system.lstat(path).st_mode) and system.realpath(path) == path
         except OSError as error:
             if error.errno not in _ABSENT:
                 raise
@@ -190,44 +190,44 @@ class DirectoryRemote:
     def _alone(self, root: str) -> Iterator[None]:
         """Nobody else who goes through a `DirectoryRemote`, here or in another process, changes an object of the bucket meanwhile."""
         with self._writing:
-            descriptor = os.open(root, os.O_RDONLY)
+            descriptor = system.open(root, os.O_RDONLY)
             try:
                 try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+                    system.flock(descriptor, fcntl.LOCK_EX)
                 except OSError:
                     self._lockless = True
                 yield
             finally:
-                os.close(descriptor)
+                system.close(descriptor)
 
     def _publish(self, verb: str, location: Location, file: BufferedWriter, md5: str, replaces: Held) -> str:
         """Put a temporary file in its object's place, so that any reader sees the old one or the new one, also after a crash."""
         root = self._bucket(location.bucket, f"{verb} {shown(location)}")
         path = os.path.join(root, encode_key(location.key))
         file.flush()
-        os.fsync(file.fileno())
+        system.fsync(file.fileno())
         with self._alone(root):
             held = None if replaces is ANYTHING else self._held(location)
             if not holds(replaces, held):
                 if held != md5:
                     raise changed(verb, location, replaces)
                 return md5
-            os.replace(file.name, path)
-            self._remember(path, os.fstat(file.fileno()), md5)
+            system.replace(file.name, path)
+            self._remember(path, system.fstat(file.fileno()), md5)
         _sync_folder(os.path.dirname(path))
         return md5
 
     def _described(self, location: Location, path: str) -> RemoteObject:
-        status = os.lstat(path)
+        status = system.lstat(path)
         md5 = self._remembered(path, status)
         if md5 is None:
-            with open(path, "rb") as file:
+            with system.open_file(path, "rb") as file:
                 status, md5 = self._hashed(file)
         return _object(location, status, md5)
 
     def _hashed(self, file: BufferedReader) -> tuple[os.stat_result, str]:
         """Status and MD5 of one and the same open file."""
-        status = os.fstat(file.fileno())
+        status = system.fstat(file.fileno())
         md5 = self._remembered(file.name, status)
         if md5 is None:
             md5 = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
@@ -272,7 +272,7 @@ def _children(folder: str, start: str) -> list[tuple[str, str, bool]]:
     """(key, path, is a folder) of what is directly in a folder. A folder counts as `name/`, which is how its keys sort."""
     children: list[tuple[str, str, bool]] = []
     try:
-        with os.scandir(folder) as entries:
+        with system.scandir(folder) as entries:
             for entry in entries:
                 is_folder = entry.is_dir(follow_symlinks=False)
                 segment = decode_folder(entry.name) if is_folder else decode_file(entry.name)
@@ -309,7 +309,7 @@ def _blocks(file: BufferedReader, before: os.stat_result, location: Location) ->
             yield block
         if left_bytes:
             raise Unreachable(f"Cannot read {shown(location)}: the file ended early", hint="Sync again")
-        if _identity(os.fstat(file.fileno())) != _identity(before):
+        if _identity(system.fstat(file.fileno())) != _identity(before):
             raise changed("read", location)
 
 
@@ -322,20 +322,20 @@ def _temporary(root: str, key: str) -> Iterator[BufferedWriter]:
             yield file
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(file.name)
+                system.unlink(file.name)
                 _remove_empty_folders(folder, root)
             raise
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(file.name)
+            system.unlink(file.name)
 
 
 def _new_file(folder: str) -> BufferedWriter:
     for attempt in range(_PUT_ATTEMPTS):
-        os.makedirs(folder, exist_ok=True)
-        if os.path.realpath(folder) != folder:
+        system.makedirs(folder)
+        if system.realpath(folder) != folder:
             raise NotADirectoryError(errno.ENOTDIR, "A symbolic link is in the way", folder)
         try:
-            return open(os.path.join(folder, _TEMPORARY + secrets.token_hex(8)), "xb")
+            return system.open_file(os.path.join(folder, _TEMPORARY + system.urandom(8).hex()), "xb")
         except FileNotFoundError:
             # A deletion nearby took the folder away while it was empty.
             if attempt == _PUT_ATTEMPTS - 1:
@@ -355,18 +355,18 @@ def _written(file: BufferedWriter, body: bytes | Source, location: Location) -> 
 
 def _sync_folder(folder: str) -> None:
     with contextlib.suppress(FileNotFoundError):
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = system.open(folder, os.O_RDONLY)
         try:
-            os.fsync(descriptor)
+            system.fsync(descriptor)
         finally:
-            os.close(descriptor)
+            system.close(descriptor)
 
 
 def _remove_empty_folders(folder: str, root: str) -> None:
     """Remove `folder` and those above it as far as they are empty: S3 has no folders."""
     while folder != root:
         try:
-            os.rmdir(folder)
+            system.rmdir(folder)
         except OSError:
             return
         folder = os.path.dirname(folder)

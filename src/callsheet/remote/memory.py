@@ -6,8 +6,9 @@ import hashlib
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
+from callsheet import system
 from callsheet.errors import BadDigest, NoSuchBucket, NoSuchObject
 from callsheet.layout import printable, s3_url
 from callsheet.model import Evidence, Location, RemoteObject
@@ -163,4 +164,4 @@ def _md5(body: bytes) -> str:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
+    return system.now().replace(microsecond=0)

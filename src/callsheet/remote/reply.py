@@ -14,8 +14,8 @@ import socket
 from collections.abc import Mapping
 from typing import Protocol
 
-from callsheet import bulk
-from callsheet.bulk import Moved
+from callsheet.remote import bulk
+from callsheet.remote.bulk import Moved
 
 _HEAD_BYTES = 1 << 16
 """Longer headers are unusual."""

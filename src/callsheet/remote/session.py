@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import threading
-import time
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from callsheet import system
 from callsheet.errors import NoCredentials, RemoteError, Unreachable
 from callsheet.model import Location
 from callsheet.remote import bodies
@@ -37,7 +36,7 @@ _MOVED_STATUSES = (301, 307, 400)
 
 def pause(seconds: float) -> None:
     """Wait between two attempts."""
-    time.sleep(seconds)
+    system.sleep(seconds)
 
 
 class Session:
@@ -202,12 +201,12 @@ def _origin(base: str) -> str:
 
 
 def _now() -> str:
-    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    return f"{system.now():%Y%m%dT%H%M%SZ}"
 
 
 def backoff_s(attempt: int, base_s: float = _BACKOFF_S) -> float:
     """How long to pause after a number of attempts: full jitter, so that many threads do not come back at once."""
-    return random.uniform(0, min(base_s * 2**attempt, _MAX_BACKOFF_S))  # noqa: S311
+    return system.uniform(0, min(base_s * 2**attempt, _MAX_BACKOFF_S))
 
 
 def _retry_after_s(answer: Answer) -> float:

@@ -7,7 +7,6 @@ thousand of them, and header by header they cost more than to send. Importing th
 from __future__ import annotations
 
 import http.client
-import os
 import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from urllib3 import exceptions as u3
 from urllib3.connection import HTTPConnection
 
+from callsheet import system
 from callsheet.remote.dial import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Route
 from callsheet.remote.reply import Reply, receive
 
@@ -224,7 +224,7 @@ def _write_all(file: int, block: bytes | bytearray) -> None:
     with memoryview(block) as view:
         written = 0
         while written < len(view):
-            written += os.write(file, view[written:])
+            written += system.write(file, view[written:])
 
 
 def _part(reply: Reply, connection: HTTPConnection, route: Route) -> None:

@@ -1,4 +1,4 @@
-"""Bodies between sockets and files, and many files to disk at once, without the GIL and without a copy in Python.
+"""Bodies between sockets and files, without the GIL and without a copy in Python.
 
 The C extension `_bulk` does it; an install without it, or a connection with TLS, passes bytes through Python. Rules of this module:
 it speaks of descriptors and of `OSError`, and says what was moved even if not all was.
@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -18,11 +18,10 @@ _Moved = tuple[int, int, int]
 
 _receive: Callable[[int, int, bytes, int, int], _Moved] | None = None
 _send: Callable[[int, int, int, int], _Moved] | None = None
-_flush: Callable[[list[int]], list[int]] | None = None
 with suppress(ImportError):  # it is not there where no C compiler was
     from callsheet import _bulk
 
-    _receive, _flush = _bulk.receive, _bulk.flush
+    _receive = _bulk.receive
     _send = getattr(_bulk, "send", None)  # Linux has it
 
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -63,21 +62,6 @@ def send(sock: socket.socket, file: int, size_bytes: int) -> Moved | None:
         raise AssertionError("sends() said no")
     sent_bytes, socket_error, file_error = _send(sock.fileno(), file, size_bytes, _timeout_ms(sock))
     return None if file_error in _CANNOT and not sent_bytes else _told(sent_bytes, socket_error, file_error)
-
-
-def flush(files: Sequence[int]) -> list[OSError | None]:
-    """Make what files hold durable: all together, for a file system then commits once. What went wrong with each, None if nothing did."""
-    if _flush is not None:
-        return [_error(code) for code in _flush(list(files))]
-    return [_flushed(file) for file in files]
-
-
-def _flushed(file: int) -> OSError | None:
-    try:
-        os.fsync(file)
-    except OSError as error:
-        return error
-    return None
 
 
 def _told(size_bytes: int, socket_error: int, file_error: int) -> Moved:

@@ -1,0 +1,190 @@
+"""The machine, as far as callsheet asks anything of it: files, the clock, chance. All that is below the shells goes through here.
+
+Each function does what the one of that name in `os`, `os.path`, `shutil`, `time` or `random` does, and raises what that raises, unless its
+docstring says more. Callers write `system.replace(…)`: whoever puts other functions in this module's place has put them in the place
+of the machine.
+"""
+
+from __future__ import annotations
+
+import builtins
+import fcntl
+import io
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime
+from typing import Literal, cast, overload
+
+_flush: Callable[[list[int]], list[int]] | None = None
+with suppress(ImportError):  # it is not there where no C compiler was
+    from callsheet._bulk import flush as _flush_in_c
+
+    _flush = _flush_in_c
+
+
+def open(path: str, flags: int, mode: int = 0o777) -> int:  # noqa: A001
+    """A descriptor that child processes do not inherit."""
+    return os.open(path, flags | os.O_CLOEXEC, mode)
+
+
+@overload
+def open_file(path: str, mode: Literal["rb"]) -> io.BufferedReader: ...
+@overload
+def open_file(path: str, mode: Literal["rb"], *, buffering: Literal[0]) -> io.FileIO: ...
+@overload
+def open_file(path: str, mode: Literal["xb"]) -> io.BufferedWriter: ...
+def open_file(
+    path: str, mode: Literal["rb", "xb"], *, buffering: Literal[-1, 0] = -1
+) -> io.FileIO | io.BufferedReader | io.BufferedWriter:
+    """A binary file; `mode` is `rb`, or `xb` for a new one. Opening a FIFO does not wait for its writer."""
+    opener = _without_waiting if mode == "rb" else None
+    file = builtins.open(path, mode, buffering=buffering, opener=opener)  # noqa: SIM115  the caller closes it
+    return cast("io.FileIO | io.BufferedReader | io.BufferedWriter", file)
+
+
+def close(descriptor: int) -> None:
+    os.close(descriptor)
+
+
+def write(descriptor: int, data: memoryview) -> int:
+    return os.write(descriptor, data)
+
+
+def fsync(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def fsync_all(descriptors: Sequence[int]) -> list[OSError | None]:
+    """`fsync` of many files, at little more than the cost of one. What it raised for each, None if nothing."""
+    if _flush is not None:
+        return [OSError(error, os.strerror(error)) if error else None for error in _flush(list(descriptors))]
+    return [_error_of(fsync, descriptor) for descriptor in descriptors]
+
+
+def _error_of(call: Callable[[int], None], descriptor: int) -> OSError | None:
+    try:
+        call(descriptor)
+    except OSError as error:
+        return error
+    return None
+
+
+def fchmod(descriptor: int, mode: int) -> None:
+    os.fchmod(descriptor, mode)
+
+
+def utime(where: str | int, *, ns: tuple[int, int]) -> None:
+    os.utime(where, ns=ns)
+
+
+def flock(descriptor: int, operation: int) -> None:
+    """As `fcntl.flock`: the lock belongs to the open file, and goes when that is closed or its process ends."""
+    fcntl.flock(descriptor, operation)
+
+
+def fstat(descriptor: int) -> os.stat_result:
+    return os.fstat(descriptor)
+
+
+def stat(path: str) -> os.stat_result:
+    return os.stat(path)
+
+
+def lstat(path: str) -> os.stat_result:
+    return os.lstat(path)
+
+
+def link(path: str, target: str) -> None:
+    """A second name for the file, or for the symlink, at `path`."""
+    os.link(path, target, follow_symlinks=False)
+
+
+def rename(path: str, target: str) -> None:
+    os.rename(path, target)
+
+
+def replace(path: str, target: str) -> None:
+    os.replace(path, target)
+
+
+def unlink(path: str) -> None:
+    os.unlink(path)
+
+
+def rmdir(path: str) -> None:
+    os.rmdir(path)
+
+
+def makedirs(path: str) -> None:
+    """Those that are there already are no error."""
+    os.makedirs(path, exist_ok=True)
+
+
+def rmtree(path: str) -> None:
+    shutil.rmtree(path)
+
+
+def listdir(path: str) -> list[str]:
+    return os.listdir(path)
+
+
+def scandir(path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
+    return os.scandir(path)
+
+
+def walk(path: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    return os.walk(path)
+
+
+def exists(path: str) -> bool:
+    return os.path.exists(path)
+
+
+def lexists(path: str) -> bool:
+    return os.path.lexists(path)
+
+
+def isfile(path: str) -> bool:
+    return os.path.isfile(path)
+
+
+def islink(path: str) -> bool:
+    return os.path.islink(path)
+
+
+def realpath(path: str) -> str:
+    return os.path.realpath(path)
+
+
+def now() -> datetime:
+    """In UTC, and aware of it."""
+    return datetime.now(UTC)
+
+
+def time_ns() -> int:
+    return time.time_ns()
+
+
+def monotonic() -> float:
+    return time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+def urandom(size_bytes: int) -> bytes:
+    return os.urandom(size_bytes)
+
+
+def uniform(low: float, high: float) -> float:
+    """For pauses, not for secrets."""
+    return random.uniform(low, high)  # noqa: S311
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
