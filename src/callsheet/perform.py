@@ -31,7 +31,7 @@ from callsheet.errors import (
 )
 from callsheet.layout import Layout, printable
 from callsheet.meter import Meter
-from callsheet.model import Location, RemoteObject
+from callsheet.model import HashedFile, Location, RemoteObject
 from callsheet.remote import Remote
 from callsheet.remote.contract import Reading, Source
 
@@ -135,7 +135,7 @@ def _in_step(fetches: Mapping[int, _Fetch], results: dict[int, Outcome | Callshe
     step((number, _flushed(fetches[number], error)) for number, error in zip(checked, flushed, strict=True))
 
 
-def _hashed(fetch: _Fetch, found: hashing.HashedFile | LocalError) -> Callable[[], BinaryIO]:
+def _hashed(fetch: _Fetch, found: HashedFile | LocalError) -> Callable[[], BinaryIO]:
     return partial(fetch.throw, found) if isinstance(found, LocalError) else partial(fetch.send, found.md5)
 
 

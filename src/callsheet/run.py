@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from callsheet import system
 from callsheet.ahead import HashAhead
-from callsheet.hashing import HashedFile
 from callsheet.layout import Layout
-from callsheet.model import Location
+from callsheet.model import Actor, HashedFile, Location, Manifest
 from callsheet.remote import Remote
 from callsheet.store import Store
 from callsheet.survey import Surveyor
@@ -38,12 +37,17 @@ class SyncOptions:
     removed: frozenset[tuple[str, str, bool]] = frozenset()
 
 
+MayWait = Callable[[Actor, Manifest, Sequence[HashedFile]], bool]
+"""Asked with an actor's manifest as it would be recorded, and the files that were hashed for it: whether recording may wait, for the actor
+is acted on at once, and then looked at again. Called by many threads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What all jobs of one run share. `remote` is None if the run does not look at S3.
 
     `hashed` are files of actors, by name and path, that were hashed a moment ago: good as long as they have that size and mtime, which was
-    not recent then.
+    not recent then. What is learnt of an actor is recorded unless `may_wait` says that it may wait.
     """
 
     id: str
@@ -57,6 +61,7 @@ class Run:
     started: datetime
     ahead: HashAhead | None = None
     hashed: Mapping[str, Mapping[str, HashedFile]] = field(default_factory=dict)
+    may_wait: MayWait | None = None
 
 
 def new_run_id(now: datetime) -> str:
