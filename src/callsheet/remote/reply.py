@@ -23,8 +23,9 @@ _HEAD_BYTES = 1 << 16
 _FIRST_BYTES = 1 << 14
 """What is received at once until the headers are complete: what comes of a body with them is copied once more."""
 
-_STATUS = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)(?: [^\r\n]*)?")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+_STATUS = re.compile(r"HTTP/1\.1 ([2-5][0-9]{2})(?: [^\r\n]*)?")
+_FIELDS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*")
+_FIELD = re.compile(r"([^:\r\n]+):([^\r\n]*)")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _WITHOUT_BODY = (204, 304)
 
@@ -70,21 +71,15 @@ def receive(sock: socket.socket, method: str, *, last: bool) -> Reply:
 
 def _usual(sock: socket.socket, method: str, begun: bytearray, end: int, *, last: bool) -> _Usual | None:
     """The answer whose headers end at `end`, if it has the usual form."""
-    first, *lines = bytes(begun[:end]).split(b"\r\n")
+    first, _, lines = begun[: end + 2].decode("latin-1").partition("\r\n")
     status = _STATUS.fullmatch(first)
-    if status is None or int(status[1]) in _WITHOUT_BODY:
+    if status is None or int(status[1]) in _WITHOUT_BODY or _FIELDS.fullmatch(lines) is None:
         return None
-    headers: dict[str, str] = {}
-    lengths = 0
-    for line in lines:
-        field = _FIELD.fullmatch(line)
-        if field is None:
-            return None
-        name = field[1].decode("ascii").lower()
-        lengths += name == "content-length"
-        headers[name] = field[2].decode("latin-1").rstrip(" \t")
+    fields = [(name.lower(), value.strip(" \t")) for name, value in _FIELD.findall(lines)]
+    headers = dict(fields)
     length = headers.get("content-length", "")
-    if lengths != 1 or not (length.isascii() and length.isdigit()) or "transfer-encoding" in headers:
+    twice = len(headers) < len(fields) and sum(name == "content-length" for name, _ in fields) > 1
+    if twice or not (length.isascii() and length.isdigit()) or "transfer-encoding" in headers:
         return None
     size_bytes = 0 if method == "HEAD" else int(length)
     left = begun[end + 4 :]
