@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,8 +36,8 @@ class Moved:
 
 
 def receives(sock: socket.socket) -> bool:
-    """Whether `receive` can take bytes from it."""
-    return _receive is not None and not isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0
+    """Whether `receive` can take bytes from it: there is nothing between its descriptor and them, as TLS is."""
+    return _receive is not None and type(sock) is socket.socket
 
 
 def receive(sock: socket.socket, file: int, begun: bytes, size_bytes: int) -> Moved:
@@ -52,8 +51,8 @@ def receive(sock: socket.socket, file: int, begun: bytes, size_bytes: int) -> Mo
 
 
 def sends(sock: socket.socket) -> bool:
-    """Whether `send` can give bytes to it."""
-    return _send is not None and not isinstance(sock, ssl.SSLSocket) and sock.fileno() >= 0
+    """Whether `send` can give bytes to it: as `receives`."""
+    return _send is not None and type(sock) is socket.socket
 
 
 def send(sock: socket.socket, file: int, size_bytes: int) -> Moved | None:

@@ -32,10 +32,14 @@ Held = str | None | Anything
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Bytes to be stored, `size_bytes` of them. Each call of `open` gives a seekable file at its first byte; whoever calls closes it."""
+    """Bytes to be stored, `size_bytes` of them. Each call of `open` gives a seekable file at its first byte; whoever calls closes it.
+
+    With `sent`, the bytes need not be read: they may go to a socket straight from the file's descriptor, and `sent` is told how many went.
+    """
 
     size_bytes: int
     open: Callable[[], BinaryIO]
+    sent: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

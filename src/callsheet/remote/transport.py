@@ -19,6 +19,8 @@ from urllib3 import exceptions as u3
 from urllib3.connection import HTTPConnection
 
 from callsheet import system
+from callsheet.remote import bulk
+from callsheet.remote.bodies import Straight
 from callsheet.remote.dial import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Route
 from callsheet.remote.reply import Reply, receive
 
@@ -212,8 +214,11 @@ def _sent(
     rejected = False
     try:
         sock.sendall(head)
-        for piece in body or ():
-            sock.sendall(piece)
+        if isinstance(body, Straight) and bulk.sends(sock):
+            body.send(sock)
+        else:
+            for piece in body or ():
+                sock.sendall(piece)
     except (BrokenPipeError, ConnectionResetError):
         rejected = True  # who refuses a request before it is whole may have said why
     sock.settimeout(read_timeout_s)
