@@ -99,7 +99,8 @@ class Library:
 
         `only` names images, `good` takes those marked good; `prefer` (`local`, `s3`) settles what a repair would refuse.
         Nothing is moved; after `dry_run` nothing was written either. The plan is plain data, for `apply`, now or later. For whoever
-        gives the proposal to `apply` at once, `record_later` leaves it to that to record what was seen of the actors that are acted on. `stop` is
+        gives the proposal of a push or pull to `apply` at once, `record_later` leaves it to that to record what was seen of the actors that
+        are acted on (of what others take away it must be on record that it was there). `stop` is
         as for `sync`; then the plan is for the actors that were looked at. Raises
         what `sync` does, `UnknownImage` if no actor has an image of `only`, and `UsageError`.
         """
@@ -120,7 +121,7 @@ class Library:
                     pool,
                     on_progress,
                     stop,
-                    record_later=record_later and not dry_run,
+                    record_later=record_later and chosen in (Verb.PUSH, Verb.PULL) and not dry_run,
                 ),
             )
 

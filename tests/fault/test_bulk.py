@@ -26,6 +26,7 @@ from callsheet.remote import bulk
 from callsheet.remote.bodies import Straight
 from callsheet.remote.reply import receive
 from callsheet.remote.transport import Again, Lost, Stream
+from faults import without_extension
 
 try:
     from callsheet import _bulk
@@ -43,9 +44,7 @@ both_ways = pytest.mark.parametrize("way", WAYS)
 def going(way: str) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if way == "through Python":
-            patch.setattr(bulk, "_receive", None)
-            patch.setattr(bulk, "_send", None)
-            patch.setattr(system, "_flush", None)
+            without_extension(patch)
         yield
 
 

@@ -200,7 +200,7 @@ def _move(
             good=good,
             prefer=prefer or "",
             dry_run=dry_run or plan_out is not None,
-            record_later=verb in ("push", "pull"),  # what asks first may be told to do nothing
+            record_later=True,
             on_progress=show.look,
         )
     if plan_out is not None:
