@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test lint bench screenshots format clean
+.PHONY: setup demo test soak lint bench screenshots format clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -20,6 +20,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# A million simulated histories, on two cores: about an hour.
+soak: $(READY)
+	$(BIN)/python tests/simulator/soak.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -163,7 +163,13 @@ def _in_turn(site: Site, actions: list[Action]) -> list[Outcome]:
 
 
 def make_durable(site: Site, outcomes: Iterable[Outcome]) -> list[Problem]:
-    """Flush the folders that files were put into or taken from; what the files hold is durable already. Returns what could not be."""
+    """Flush the folders that files were put into or taken from; what the files hold is durable already. Returns what could not be.
+
+    What evictions leave of their folders in the trash is removed.
+    """
+    outcomes = list(outcomes)
+    for folder in {os.path.dirname(site.trash(o.action, site.run_id)) for o in outcomes if o.action.op is Op.EVICT}:
+        files.remove_empty_folders(folder, site.trash_dir)
     placed = (outcome.action for outcome in outcomes if outcome.problem is None and outcome.action.op.here)
     problems = []
     for folder, actor in sorted({(os.path.dirname(site.path(action)), action.actor) for action in placed}):

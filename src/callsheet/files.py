@@ -20,11 +20,17 @@ from callsheet import layout, system
 from callsheet.errors import ChangingFile, LocalError
 from callsheet.local import TEMPORARY, check_inside, failed
 
-_ASIDE = ".callsheet_aside-"
+ASIDE = ".callsheet_aside-"
+"""What a file is called between two names of its own: unlike a temporary one, it may hold bytes that are nowhere else."""
+
 _LOCK_POLL_S = 0.01
 _COPY_BYTES = 1 << 20
 _STALE_S = 3600.0
 _ATTEMPTS = 10
+_MOST_SETTLED = 100_000
+_settled: set[str] = set()
+"""Folders of which this process knows that their names, and those of all above them, survive a crash."""
+
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -107,6 +113,7 @@ def create_durably(path: str, lines: Iterable[bytes]) -> int:
                     waiting.clear()
             write_all(descriptor, waiting)
             system.fsync(descriptor)
+            _settle_folder(os.path.dirname(path))
             _flush(os.path.dirname(path))
         except BaseException:
             unlock(descriptor)
@@ -118,7 +125,8 @@ def create_durably(path: str, lines: Iterable[bytes]) -> int:
 
 def unlock(descriptor: int) -> None:
     """Close a descriptor, and release the lock that it holds: closing would not do if a child process had inherited it."""
-    system.flock(descriptor, fcntl.LOCK_UN)
+    with contextlib.suppress(OSError):  # a network drive that fails here lets go of it when it is closed
+        system.flock(descriptor, fcntl.LOCK_UN)
     system.close(descriptor)
 
 
@@ -173,6 +181,7 @@ def delete_folder(path: str) -> None:
     """Remove a folder and all below it for good. One that is not there is no error."""
     try:
         system.rmtree(path)
+        _settled.clear()
     except FileNotFoundError:
         return
     except OSError as error:
@@ -186,19 +195,29 @@ def remove_empty_folders(folder: str, top: str) -> None:
             system.rmdir(folder)
         except OSError:
             return
+        _settled.discard(folder)
         folder = os.path.dirname(folder)
 
 
 def sweep_temporaries(folder: str, now: datetime) -> None:
     """Remove what writers that were killed left behind: our temporary files that nobody touched in the last hour."""
+    for name in left_behind(folder, TEMPORARY, now):
+        with contextlib.suppress(OSError):
+            system.unlink(os.path.join(folder, name))
+
+
+def left_behind(folder: str, start: str, now: datetime) -> list[str]:
+    """The names in a folder that begin with `start`, of files that nobody touched in the last hour; none if it cannot be read."""
+    names = []
     with contextlib.suppress(OSError), system.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(TEMPORARY):
+            if not entry.name.startswith(start):
                 continue
             with contextlib.suppress(OSError):
                 # Not its mtime: a download's is that of its object.
                 if entry.stat(follow_symlinks=False).st_ctime < now.timestamp() - _STALE_S:
-                    system.unlink(entry.path)
+                    names.append(entry.name)
+    return sorted(names)
 
 
 def touch(path: str, mtime_ns: int) -> None:
@@ -214,9 +233,10 @@ def touch(path: str, mtime_ns: int) -> None:
 
 
 def flush_folder(path: str) -> None:
-    """Make what was renamed into a folder durable. One that is not there has nothing to lose."""
+    """Make what was renamed into a folder durable, and the folder itself. One that is not there has nothing to lose."""
     try:
-        _flush(path)
+        _flush(path)  # first: what is not there yet must not be taken for settled
+        _settle_folder(path)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -261,18 +281,33 @@ def _created(path: str) -> BinaryIO:
 
 
 def _make_folder(path: str) -> None:
-    """Make a folder if it is not there, and those above it. Another thread may remove any of them while it is empty.
+    """Make a folder if it is not there, and those above it, durably. Another thread may remove any of them while it is empty.
 
     `makedirs` then says that one is not there, or, of one that went between two looks, that something else is.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             system.makedirs(path)
+            _settle_folder(path)
         except (FileNotFoundError, FileExistsError):
             if attempt == _ATTEMPTS:
                 raise
         else:
             return
+
+
+def _settle_folder(path: str) -> None:
+    """Make the names of a folder and of all above it survive a crash: whoever made them may not have come as far."""
+    new = []
+    while path not in _settled and (above := os.path.dirname(path)) != path:
+        new.append(path)
+        path = above
+    for folder in reversed(new):
+        with contextlib.suppress(PermissionError):  # one that we may not read has not been made by us
+            _flush(os.path.dirname(folder))
+    if len(_settled) > _MOST_SETTLED:
+        _settled.clear()
+    _settled.update(new)
 
 
 def _moved(path: str, target: str) -> None:
@@ -326,7 +361,7 @@ def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) ->
     The name is taken away before it is looked at what it names: between a look and a deletion somebody could save there.
     """
     # No temporary file that a later run may sweep away: what is in it may have been saved a moment ago.
-    aside = os.path.join(os.path.dirname(path), f"{_ASIDE}{system.urandom(4).hex()}")
+    aside = os.path.join(os.path.dirname(path), f"{ASIDE}{system.urandom(4).hex()}")
     try:
         system.rename(path, aside)
     except FileNotFoundError:
@@ -371,7 +406,7 @@ def _open_in_folder(path: str, flags: int) -> int:
     try:
         return system.open(path, flags, 0o666)
     except FileNotFoundError:
-        system.makedirs(system.realpath(os.path.dirname(path)))
+        _make_folder(system.realpath(os.path.dirname(path)))
         return system.open(path, flags, 0o666)
 
 

@@ -13,9 +13,11 @@ from typing import TypeVar
 from callsheet import amend, layout, survey, system
 from callsheet.action import Curation, PastRun, Plan, Verb
 from callsheet.amend import Check
+from callsheet.checkup import Checkup
 from callsheet.errors import Collision, LossRefused, PlanError, UnknownActor, UnknownRun, UsageError
 from callsheet.execute import OnMoved, OnOutcome
 from callsheet.fetch import fetch, presigned
+from callsheet.fsck import SIDES, run_fsck
 from callsheet.journal import Journal
 from callsheet.layout import Layout
 from callsheet.model import Actor, Entry, Manifest
@@ -80,6 +82,28 @@ class Library:
     def status(self, actors: Sequence[str] = ()) -> Report:
         """What the manifests say and what has changed on disk since: no network, no hashing, nothing written."""
         return run_status(self.root, self.where, self._store, self.survey().matching(actors))
+
+    def fsck(
+        self,
+        actors: Sequence[str] = (),
+        *,
+        read: str = "",
+        fix: bool = False,
+        dry_run: bool = False,
+        executor: Executor | None = None,
+        on_progress: OnProgress = _silent,
+    ) -> Checkup:
+        """Check that everything is sound: all actors, the journal, the trash and what else is ours, or only the actors that are named.
+
+        `read` is whose bytes are read and compared with the record: nobody's, `local`, `s3` or `both`; without S3 no network is touched.
+        Nothing is written, unless `fix` mends what can be mended without a loss; with `dry_run`, not even then. `TreeError`,
+        `UnknownActor`, `UsageError`.
+        """
+        if read not in SIDES:
+            raise UsageError(f"There is no side {read!r} to read", hint="Read local, s3 or both.")
+        run = self._run(SyncOptions(offline=not SIDES[read][1], dry_run=dry_run))
+        with self._pool(executor, self._transfers if run.remote else 0) as pool:
+            return run_fsck(run, self.journal, tuple(actors), read, pool, on_progress, fix=fix)
 
     def plan(
         self,

@@ -230,7 +230,6 @@ def _evict(site: Site, action: Action) -> Outcome:
     except (RemoteError, LocalError):
         _put_back(site, action)
         raise
-    files.remove_empty_folders(os.path.dirname(aside), site.trash_dir)
     return Outcome(action)
 
 
@@ -386,9 +385,10 @@ class _Upload(io.BufferedReader):
         self._meter = meter
         try:
             super().__init__(system.open_file(path, "rb", buffering=0))
+            found_bytes = system.fstat(self.fileno()).st_size
         except OSError as error:
             raise local.failed("read", path, error) from error
-        if system.fstat(self.fileno()).st_size != size_bytes:
+        if found_bytes != size_bytes:
             self.close()
             raise self._changed()
 

@@ -11,6 +11,7 @@ import click
 import pytest
 
 from callsheet import errors
+from callsheet.checkup import RULES
 from callsheet.cli import callsheet
 from callsheet.codec import encode
 from callsheet.layout import Layout, shared_actor
@@ -116,3 +117,16 @@ def test_every_decision_is_numbered_and_says_what_was_decided() -> None:
     records = sorted((HOME / "docs" / "decisions").glob("*.md"))
     assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
     assert all("**Decision.**" in path.read_text(encoding="utf-8") for path in records)
+
+
+def test_every_finding_of_a_check_is_documented_as_its_rule_says() -> None:
+    rows = re.findall(r"^\| `([a-z_0-9]+)` \| (\w+) \| [^|]+\|([^|]*)\|[^|]*\|$", DOCS["fsck.md"], re.MULTILINE)
+    told = {(code, severity, bool(fix.strip())) for code, severity, fix in rows}
+    assert len(rows) == len(RULES)
+    assert told == {(code.value, rule.severity.value, bool(rule.fix)) for code, rule in RULES.items()}
+
+
+def test_every_test_that_is_said_to_hold_a_promise_is_there() -> None:
+    named = set(re.findall(r"`(tests/[^`]+)`", DOCS["reliability.md"]))
+    assert named
+    assert all(list(HOME.glob(pattern)) for pattern in named)

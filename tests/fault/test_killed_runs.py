@@ -135,4 +135,4 @@ def test_what_undoing_a_restoration_removes_is_not_missing(tree: Tree) -> None:
 def test_what_was_taken_aside_is_never_swept_away() -> None:
     from callsheet import files
 
-    assert not files._ASIDE.startswith(TEMPORARY)
+    assert not files.ASIDE.startswith(TEMPORARY)

@@ -16,11 +16,11 @@ SOURCE = Path(callsheet.__file__).parent
 
 FLOORS = [
     {"errors", "model", "action"},
-    {"layout", "codec", "legacy", "reconcile", "findings", "etag", "planfile", "plan", "report"},
+    {"layout", "codec", "legacy", "reconcile", "findings", "etag", "planfile", "plan", "report", "checkup", "invariants"},
     {"_bulk", "system", "_md5lanes", "hashing", "ahead", "local", "files", "remote", "store", "meter", "pictures", "journal"},
     {
         "run", "listing", "survey", "observe", "migrate", "sync", "status",
-        "perform", "execute", "amend", "transfer", "trash", "fetch", "library",
+        "perform", "execute", "amend", "transfer", "trash", "fetch", "fsck", "library",
     },
     {"settings", "web", "cli", "demo", "__init__", "__main__"},
 ]  # fmt: skip
@@ -35,6 +35,8 @@ WITHIN = {
     "planfile": {"layout", "codec"},
     "plan": {"layout", "reconcile"},
     "report": {"layout", "planfile"},
+    "checkup": {"layout"},
+    "invariants": {"layout", "codec", "reconcile", "findings", "etag", "checkup"},
     "system": {"_bulk"},
     "local": {"system"},
     "hashing": {"_md5lanes", "system"},
@@ -58,7 +60,8 @@ WITHIN = {
     "transfer": {"run", "survey", "sync", "perform", "execute", "amend"},
     "trash": {"listing"},
     "fetch": set(),
-    "library": {"run", "survey", "sync", "status", "execute", "amend", "transfer", "trash", "fetch"},
+    "fsck": {"run", "listing", "survey", "status", "sync"},
+    "library": {"fsck", "run", "survey", "sync", "status", "execute", "amend", "transfer", "trash", "fetch"},
     "web": {"__init__"},
     "cli": {"settings", "web", "demo", "__init__"},
     "demo": {"settings"},

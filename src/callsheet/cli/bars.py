@@ -22,15 +22,16 @@ from callsheet.report import Moved, Progress
 class Drawn:
     """A bar for the look, and one for what is moved, each from when it begins."""
 
-    def __init__(self, bars: Bars) -> None:
+    def __init__(self, bars: Bars, looking: str) -> None:
         self._bars = bars
+        self._looking = looking
         self._tasks: dict[str, TaskID] = {}
 
     def look(self, progress: Progress) -> None:
         """Actors, images, bytes hashed and the rate of that."""
         done, total = progress.actors_done, progress.actors_total
-        hashed = f"{self._amount('Syncing', progress.hashed_bytes)} hashed" if progress.hashed_bytes else ""
-        self._draw("Syncing", done, total, f"{done:,}/{total:,} actors", f"{progress.images:,} images", hashed)
+        hashed = f"{self._amount(self._looking, progress.hashed_bytes)} hashed" if progress.hashed_bytes else ""
+        self._draw(self._looking, done, total, f"{done:,}/{total:,} actors", f"{progress.images:,} images", hashed)
 
     def moved(self, moved: Moved) -> None:
         """Steps, bytes and the rate of those; the bar is of the bytes, where there are any."""
@@ -56,8 +57,8 @@ class Drawn:
 
 
 @contextmanager
-def bars() -> Iterator[Drawn]:
-    """Bars that vanish when the block ends."""
+def bars(looking: str) -> Iterator[Drawn]:
+    """Bars that vanish when the block ends; `looking` is what a look at the tree is called."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -67,4 +68,4 @@ def bars() -> Iterator[Drawn]:
         TimeRemainingColumn(),
     )
     with Bars(*columns, console=Console(stderr=True), transient=True) as drawn:
-        yield Drawn(drawn)
+        yield Drawn(drawn, looking)

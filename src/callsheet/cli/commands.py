@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from callsheet import __version__
+from callsheet.cli.checking import fsck
 from callsheet.cli.moving import apply, evict, pull, push, repair, rm, undo
 from callsheet.cli.options import (
     actors_argument,
@@ -199,5 +200,5 @@ def _tell(report: Report, *, as_json: bool) -> int:
     return 1 if report.problems else 0
 
 
-for verb in (push, pull, repair, evict, rm, apply, undo, trash, serve, watch):
+for verb in (fsck, push, pull, repair, evict, rm, apply, undo, trash, serve, watch):
     callsheet.add_command(verb)

@@ -26,14 +26,14 @@ class Shown(Protocol):
 
 
 @contextmanager
-def shown(how: str) -> Iterator[Shown]:
-    """`how` is `auto` (bars, if stderr is a terminal), `json` or `none`."""
+def shown(how: str, looking: str = "Syncing") -> Iterator[Shown]:
+    """`how` is `auto` (bars, if stderr is a terminal), `json` or `none`; `looking` is what a look at the tree is called."""
     if how == "json":
         yield _Lines()
     elif how == "auto" and sys.stderr.isatty():
         from callsheet.cli.bars import bars
 
-        with bars() as drawn:
+        with bars(looking) as drawn:
             yield drawn
     else:
         yield _Silence()

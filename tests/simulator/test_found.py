@@ -1,0 +1,41 @@
+"""Histories that broke a promise once, each as short as it could be made. They are played with many seeds: chance decides what a power cut leaves."""
+
+from __future__ import annotations
+
+import pytest
+
+from simulator.engine import Strike
+from simulator.story import ACTORS, Deed, History, broken
+
+_IMAGE = (ACTORS[0], "a.png")
+
+FOUND = {
+    # The folders that a run made in the trash were flushed, but not their names in those above them.
+    "an image that was removed is gone after a power cut": (
+        (Deed("save", _IMAGE, "picture 1"),),
+        (Deed("rm", _IMAGE),),
+        (Deed("sync", strike=Strike("cut", 5)),),
+    ),
+    # Nor was the name of the manifests' folder, the first time.
+    "response.json goes while its URLs are in no durable manifest": (
+        (Deed("response", _IMAGE, number=6),),
+        (Deed("sync", strike=Strike("cut", 70)),),
+    ),
+    # A folder that was to be flushed before it was there was taken for flushed, and its name was not when it was made.
+    "response.json goes after a pull into a tree without manifests": (
+        (Deed("upload", _IMAGE, "picture 1"),),
+        (Deed("pull", number=9), Deed("response", _IMAGE)),
+    ),
+    # On a network drive that fails, the lock could not be given back either, and that error came instead of the report.
+    "what came of a run is not told because a lock cannot be given back": (
+        (Deed("save", _IMAGE, "picture 1"),),
+        (Deed("push", _IMAGE, strike=Strike("down", 40)),),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FOUND)
+def test_what_was_found_once_is_not_found_again(what: str) -> None:
+    for seed in range(150):
+        told = History(seed, FOUND[what])
+        assert broken(told) is None, str(told)
