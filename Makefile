@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test soak lint bench screenshots format clean
+.PHONY: setup demo test fuzz soak lint bench screenshots format clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -19,7 +19,14 @@ demo: $(READY)
 	$(BIN)/callsheet demo demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Every input from outside, with examples that nobody has tried. What is found is kept below tests/fuzz/corpus/ and tells what to do with it.
+FUZZ_SECONDS ?= 600
+fuzz: $(READY)
+	end=$$(($$(date +%s) + $(FUZZ_SECONDS))); while [ $$(date +%s) -lt $$end ]; do \
+		$(BIN)/python -m pytest tests/fuzz -k whatever_comes --hypothesis-profile=fuzz || exit 1; \
+	done
 
 # A million simulated histories, on two cores: about an hour.
 soak: $(READY)

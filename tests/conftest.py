@@ -7,12 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from factory import Tree
 from servers import Server, ministack, rclone
 
-settings.register_profile("untimed", settings(), deadline=None)  # how long something takes is for the benchmark to say
+# How long something takes is for the benchmark to say; and what fails must fail again.
+settings.register_profile("untimed", deadline=None, derandomize=True)
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "1000")),
+    suppress_health_check=[*HealthCheck],
+)
 settings.load_profile("untimed")
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from callsheet.errors import BadDigest, LocalError, Unreachable
+from callsheet.errors import BadDigest, LocalError, Unreachable, WorkerLost
 from callsheet.model import Location, Problem
 
 
@@ -185,7 +185,12 @@ class Step:
     def lost(self) -> bool:
         """Whether it failed in a way that may have come after its effect: the sides tell whether it was done."""
         problem = self.outcome.problem if self.outcome else None
-        return problem is not None and problem.code in (Unreachable.code, BadDigest.code, LocalError.code)
+        return problem is not None and problem.code in (
+            Unreachable.code,
+            BadDigest.code,
+            LocalError.code,
+            WorkerLost.code,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _ZONE = len("+00:00")
 _OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 _MIB = 1024 * 1024
+_MOST_BYTES = (1 << 63) - 1
+_DEEPEST = 400
 _T = TypeVar("_T")
 
 
@@ -35,11 +38,27 @@ def parse_json(raw: bytes, name: str, *, hint: str) -> Any:
     """
     try:
         value = orjson.loads(raw)
-        if _canonical(value) == raw:  # as we write it: a duplicate key or a huge integer would not have survived
-            return value
-        return json.loads(raw, object_pairs_hook=_unique)
+        if _canonical(value) != raw:  # else as we write it: a duplicate key or a huge integer would not have survived
+            value = json.loads(raw, object_pairs_hook=_unique)
+            _check_depth(value)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{name} is not sound JSON: {error}", hint=hint) from error
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    """`ValueError` for what is nested so deeply that reading it does not prove that it can be written, wherever we are called from."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            item
+            for inner in level
+            if isinstance(inner, dict | list)
+            for item in (inner.values() if isinstance(inner, dict) else inner)
+        ]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {_DEEPEST} deep")
 
 
 def dump_json(document: Mapping[str, Any]) -> bytes:
@@ -120,8 +139,7 @@ def _canonical(value: Any) -> bytes | None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         raise ValueError(f"the key {twice!r} occurs twice in one object")
     return result
 
@@ -214,7 +232,7 @@ def _decode_entry(row: dict[str, Any], name: str, place: str) -> Entry:
     return Entry(
         filename=filename,
         local_path=get("local_path") or "",
-        size_bytes=get("size_bytes"),
+        size_bytes=_size(row, name, place),
         modified_timestamp=_number(row, "modified_timestamp", name, place),
         md5_hash=_md5(get("md5_hash")),
         s3_url=get("s3_url") or None,
@@ -236,11 +254,18 @@ def _decode_s3(row: dict[str, Any] | None, name: str, place: str) -> S3Record | 
     if row is None:
         return None
     _check_kinds(row, _S3_KINDS, name, place)
-    etag, size_bytes = row.get("etag"), row.get("size_bytes")
+    etag, size_bytes = row.get("etag"), _size(row, name, place)
     last_modified = _time(row.get("last_modified"), strict_in=f"{name}: {place}last_modified")
     if etag is None or size_bytes is None or last_modified is None:
         raise ManifestError(f"{name}: {place[:-1]} lacks etag, size_bytes or last_modified", hint=MEND)
     return S3Record(etag, size_bytes, last_modified, _md5(row.get("md5")))
+
+
+def _size(row: Mapping[str, Any], name: str, place: str) -> int | None:
+    value: int | None = row.get("size_bytes")
+    if value is not None and not 0 <= value <= _MOST_BYTES:
+        raise ManifestError(f"{name}: {place}size_bytes {str(value)[:40]} is not a size", hint=MEND)
+    return value
 
 
 def _number(row: Mapping[str, Any], key: str, name: str, place: str) -> float | None:

@@ -110,6 +110,19 @@ class LossRefused(CallsheetError):
         self.problems = problems
 
 
+class ClusterError(CallsheetError):
+    """The cluster that a run was to use cannot be used, or not any more."""
+
+    code = "cluster"
+
+
+class WorkerLost(ClusterError):
+    """Every worker that was given a job was lost at it."""
+
+    code = "worker_lost"
+    exit_code = 1
+
+
 class LocalError(CallsheetError):
     """A file or folder on this machine could not be read or written."""
 

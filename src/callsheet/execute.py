@@ -8,12 +8,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
-from callsheet import files, system
+from callsheet import again, files, system
 from callsheet.action import Action, Op, Outcome
-from callsheet.errors import CallsheetError, LocalError
+from callsheet.cluster import Cluster
+from callsheet.dispatch import each
+from callsheet.errors import CallsheetError, LocalError, WorkerLost
 from callsheet.journal import Recorder
 from callsheet.layout import printable
 from callsheet.model import Problem
@@ -39,19 +42,23 @@ def execute(
     stop: Stop,
     on_moved: OnMoved,
     on_outcome: OnOutcome,
-) -> list[Outcome]:
-    """What each action came to, in the order of `actions`; those after `stop` said so have none and are left out at the end.
+) -> tuple[list[Outcome], tuple[str, ...]]:
+    """What each action came to, in the order of `actions`, and the notes of the stores that were used (`Remote.notes`).
+
+    Those actions that were not begun when `stop` said so have no outcome, and are left out at the end.
 
     Actions about the same image follow one another. `at_once` of them are under way at a time; what is under way when `stop` says so is finished.
     """
-    groups = _in_batches(actions, _by_image(actions), at_once)
-    line = _Line(site, actions, groups)
-    jobs = [executor.submit(line.work) for _ in range(min(at_once, len(groups)))]
+    line: _Line | _Cluster
+    if isinstance(executor, Cluster):
+        line = _Cluster(site, actions, executor)
+    else:
+        line = _Line(site, actions, executor, at_once)
     outcomes: dict[int, Outcome] = {}
     total_bytes = sum(action.transferred_bytes for action in actions)
     failed, told_s = 0, 0.0
     try:
-        for number, outcome in line.finished(jobs, stop):
+        for number, outcome in line.finished(stop):
             if outcome is not None:
                 outcomes[number] = outcome
                 recorder.outcome(number, outcome)
@@ -63,25 +70,30 @@ def execute(
                 on_moved(Moved(len(outcomes), len(actions), moved_bytes, total_bytes, failed))
     finally:
         line.halt()
-    return [outcomes[number] for number in sorted(outcomes)]
+    return [outcomes[number] for number in sorted(outcomes)], line.notes()
 
 
 class _Line:
     """The images that wait, for jobs that each take the next one until there is none, or they are to stop."""
 
-    def __init__(self, site: Site, actions: Sequence[Action], groups: list[list[int]]) -> None:
+    def __init__(self, site: Site, actions: Sequence[Action], executor: Executor, at_once: int) -> None:
         self._site = site
         self._actions = actions
+        groups = _in_batches(actions, _by_image(actions), at_once)
         self._waiting = iter(groups)
         self._lock = threading.Lock()
         self._halted = threading.Event()
         self._done: SimpleQueue[tuple[list[int], list[Outcome]]] = SimpleQueue()
+        self._jobs = [executor.submit(self._work) for _ in range(min(at_once, len(groups)))]
+
+    def notes(self) -> tuple[str, ...]:
+        return self._site.remote.notes()
 
     def halt(self) -> None:
         """No job begins another image."""
         self._halted.set()
 
-    def work(self) -> None:
+    def _work(self) -> None:
         """One job."""
         while not self._halted.is_set():
             with self._lock:
@@ -90,10 +102,10 @@ class _Line:
                 return
             self._done.put((group, _carried_out(self._site, [self._actions[number] for number in group])))
 
-    def finished(self, jobs: Sequence[Future[None]], stop: Stop) -> Iterator[tuple[int, Outcome | None]]:
+    def finished(self, stop: Stop) -> Iterator[tuple[int, Outcome | None]]:
         """Each action's number and outcome as it is known, until all jobs have ended; (-1, None) now and then while there is none."""
         while True:
-            ended = all(job.done() for job in jobs)
+            ended = all(job.done() for job in self._jobs)
             try:
                 group, outcomes = self._done.get(timeout=0 if ended else _TOLD_EVERY_S)
             except Empty:
@@ -104,8 +116,72 @@ class _Line:
                 yield from zip(group, outcomes, strict=True)
             if stop():
                 self.halt()
-        for job in jobs:
+        for job in self._jobs:
             job.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """The actions about one image, or a batch of downloads, and their numbers."""
+
+    numbers: tuple[int, ...]
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What a task came to on a worker, and what that has learnt of the store so far."""
+
+    numbers: tuple[int, ...]
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
+
+
+class _Cluster:
+    """The same for the workers of a cluster: an image is a task, or a batch of downloads."""
+
+    def __init__(self, site: Site, actions: Sequence[Action], cluster: Cluster) -> None:
+        self._site = site
+        self._cluster = cluster
+        batches = _in_batches(actions, _by_image(actions), cluster.at_once)
+        self._tasks = [_Task(tuple(some), tuple(actions[number] for number in some)) for some in batches]
+        self._notes: dict[str, None] = {}
+
+    def halt(self) -> None:
+        """Nothing waits here that would have to be kept from beginning."""
+
+    def notes(self) -> tuple[str, ...]:
+        return tuple(self._notes)
+
+    def finished(self, stop: Stop) -> Iterator[tuple[int, Outcome]]:
+        """Each action's number and outcome as it is known. Of what is begun when `stop` says so, all; of the rest none."""
+        for result in each(self._cluster, _on_worker, self._site, self._tasks, len(self._tasks), _lost, stop):
+            self._notes |= dict.fromkeys(result.notes)
+            done = [outcome.action for outcome in result.outcomes if outcome.problem is None]
+            self._site.meter.count(sum(action.transferred_bytes for action in done))
+            yield from zip(result.numbers, result.outcomes, strict=True)
+
+
+def _on_worker(site: Site, task: _Task) -> _Result:
+    """Carry out a task, durably, and no matter whether a worker that was lost has begun or done it."""
+    outcomes = [
+        again.settled(site, outcome) if outcome.problem else outcome
+        for outcome in _carried_out(site, list(task.actions))
+    ]
+    unsafe = {told.actor: told for told in make_durable(site, outcomes)}
+    outcomes = [_unless(outcome, unsafe.get(outcome.action.actor)) for outcome in outcomes]
+    return _Result(task.numbers, tuple(outcomes), site.remote.notes())
+
+
+def _unless(outcome: Outcome, told: Problem | None) -> Outcome:
+    """The outcome; if it may not survive a crash, with the problem that says so."""
+    if told is None or outcome.problem is not None or not outcome.action.op.here:
+        return outcome
+    return replace(outcome, problem=replace(told, filename=outcome.action.filename))
+
+
+def _lost(task: _Task, error: WorkerLost) -> _Result:
+    return _Result(task.numbers, tuple(_failed(action, error) for action in task.actions))
 
 
 def _by_image(actions: Sequence[Action]) -> list[list[int]]:

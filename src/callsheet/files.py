@@ -160,7 +160,6 @@ def move(path: str, target: str) -> None:
     """
     try:
         _moved(path, target)
-        _flush(os.path.dirname(target))
         with contextlib.suppress(FileNotFoundError):  # removed by another thread, for it was empty then
             _flush(os.path.dirname(path))
     except OSError as error:
@@ -320,7 +319,9 @@ def _moved(path: str, target: str) -> None:
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
-                _give_up(path, target, copied=_copy_exclusively(path, target))
+                copied = _copy_exclusively(path, target)
+                _flush(os.path.dirname(target))
+                _give_up(path, target, copied=copied)
         except FileNotFoundError:
             if attempt == _ATTEMPTS or system.lexists(target) or not system.lexists(path):
                 raise
@@ -343,8 +344,15 @@ def _linked(path: str, target: str) -> bool:
 
 
 def _rename_exclusively(path: str, target: str) -> None:
-    """Rename, but never over something."""
-    if _linked(path, target):
+    """Rename, but never over something. The old name goes only when the new one survives a crash."""
+    linked = _linked(path, target)
+    try:
+        _flush(os.path.dirname(target))
+    except OSError:
+        if linked:
+            system.unlink(target)
+        raise
+    if linked:
         _give_up(path, target)
 
 

@@ -128,7 +128,7 @@ class Journal:
             raise _unknown(run, self._where) from error
         except OSError as error:
             raise local.failed("read", path, error) from error
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise PlanError(f"{path} is not sound: {error}") from error
         if numbers - actions.keys():
             raise PlanError(f"{path} tells of steps that are not there")

@@ -86,6 +86,10 @@ class Layout:
     def lock(self, stem: str) -> str:
         return f"{self.state_dir}/locks/{stem}.lock"
 
+    def beacon(self, run_id: str) -> str:
+        """The file by which workers of a cluster can tell that a tree is the one that a run is about."""
+        return f"{self.state_dir}/beacons/{run_id}"
+
     def hashed_stamp(self, stem: str) -> str:
         return f"{self.state_dir}/hashed/{stem}"
 
@@ -181,15 +185,21 @@ def _locate(url: str, bucket: str, other_buckets: tuple[str, ...]) -> Location |
             path = unquote_plus(parts.path[1:], errors="strict")
         except ValueError:
             return None
-        if parts.scheme not in ("http", "https") or parts.username is not None:
+        if parts.scheme not in ("http", "https") or not host or parts.username is not None:
             return None
     aws = _AWS_HOST.fullmatch(host)
     if aws and aws["bucket"]:
         return _location(aws["bucket"], path)
-    named, _, key = path.partition("/")
-    while not aws and key and named != bucket and named not in other_buckets:
-        named, _, key = key.partition("/")
-    return _location(named, key)
+    if aws:
+        named, _, key = path.partition("/")
+        return _location(named, key)
+    ours = {bucket, *other_buckets}
+    start = 0
+    for segment in path.split("/"):
+        start += len(segment) + 1
+        if segment in ours:
+            return _location(segment, path[start:])
+    return None
 
 
 def s3_url(location: Location, region: str) -> str:

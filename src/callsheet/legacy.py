@@ -33,7 +33,7 @@ def read(raw: bytes, name: str, where: Layout) -> Legacy:
         raise ManifestError(f"{name}: the document is not an object but {type(document).__name__}", hint=_MEND)
     urls: dict[str, list[str]] = {}
     unplaced: list[str] = []
-    for url, filename in _urls(document, None, listed=False):
+    for url, filename in _urls(document, None, where, listed=False):
         placed = _place(url, filename, where)
         if placed is None:
             unplaced.append(url)
@@ -55,28 +55,37 @@ def merged(files: Mapping[str, Legacy]) -> Legacy:
     return Legacy(urls, prompts, good, tuple(url for said in files.values() for url in said.unplaced))
 
 
-def _urls(value: Any, filename: str | None, *, listed: bool) -> Iterator[tuple[str, str | None]]:
+def _urls(value: Any, filename: str | None, where: Layout, *, listed: bool) -> Iterator[tuple[str, str | None]]:
     """Every image URL below `value`, with the filename that its place in the file gives it, if any.
 
-    All strings of a list `s3_image_urls` count; elsewhere those that are URLs whose path ends like an image's.
+    All strings of a list `s3_image_urls` count; elsewhere, and among the keys, those that are URLs whose path ends like an image's.
     """
     if isinstance(value, str):
-        if listed or (_URL.match(value) and _path(value).lower().endswith(layout.IMAGE_SUFFIXES)):
+        if listed or _is_image_url(value, where):
             yield value, filename
     elif isinstance(value, list):
         for item in value:
-            yield from _urls(item, filename, listed=listed)
+            yield from _urls(item, filename, where, listed=listed)
     elif isinstance(value, dict):
         for key, item in value.items():
+            yield from _urls(key, filename, where, listed=False)
             named = key if layout.is_image(key) and layout.name_fault(key) is None else filename
-            yield from _urls(item, named, listed=listed or key == _URL_LIST)
+            yield from _urls(item, named, where, listed=listed or key == _URL_LIST)
+
+
+def _is_image_url(text: str, where: Layout) -> bool:
+    """Whether it is a URL that ends like an image's: the key that it stands for, or its path. They differ: a key may hold `#`, or be encoded."""
+    location = where.locate(text)
+    if location is not None and location.key.lower().endswith(layout.IMAGE_SUFFIXES):
+        return True
+    return _URL.match(text) is not None and _path(text).lower().endswith(layout.IMAGE_SUFFIXES)
 
 
 def _path(url: str) -> str:
     try:
         return urlsplit(url).path
     except ValueError:
-        return ""
+        return url
 
 
 def _place(url: str, filename: str | None, where: Layout) -> str | None:

@@ -72,8 +72,8 @@ class Library:
         `offline` does not look at S3; `verify` hashes every file again; without `download`, an object whose content nothing else
         tells keeps its recorded status; `dry_run` writes nothing; `accept_loss` records even mass disappearance. `stop` is asked
         before each actor: once it says yes, those under way are finished, and the report says that it was `interrupted`.
-        Jobs run on `executor`, or on threads of our own. Single failures are in the report's problems; raised are
-        `TreeError`, `UnknownActor`, `Collision` (for a named actor) and `LossRefused`.
+        Jobs run on `executor` (threads, or `cluster.connected(…)`), or on threads of our own. Single failures are in the report's problems; raised are
+        `TreeError`, `UnknownActor`, `Collision` (for a named actor), `LossRefused` and `ClusterError`.
         """
         options = SyncOptions(offline, verify, download, dry_run, accept_loss)
         with self._pool(executor) as pool:
@@ -235,6 +235,9 @@ class Library:
         once it says yes, what is under way is finished and nothing more begun. `limit_bytes_s` holds all transfers together to
         a rate. `on_begun` is called with the run's id, when its journal is on disk and nothing has been done yet, and not if there is
         nothing to do; `on_outcome` with what came of each action, as it is known. All are called by the thread that called this.
+
+        On a cluster, each worker process is held to the rate by itself. `UsageError`, with nothing done, for a plan that is more than
+        uploads and downloads; `ClusterError` if the cluster fails: then it is as if this process had been killed.
         """
         proposal = plan if isinstance(plan, Proposal) else Proposal(plan, Report(plan.verb.value, (), ()))
         if not proposal.plan.actions and not proposal.plan.marks:

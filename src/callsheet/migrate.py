@@ -22,7 +22,7 @@ def response_json(
     `response` is its bytes and what they say, as read in this run; `manifest` is what the run made of them.
     """
     if response is None:
-        return False, ()
+        return run.again and system.lexists(_trash(run, actor)), ()
     raw, said = response
     if said.unplaced:
         first = layout.printable(layout.without_signature(said.unplaced[0]))
@@ -43,8 +43,7 @@ def response_json(
 
 def _into_trash(run: Run, actor: Actor, raw: bytes) -> tuple[bool, tuple[Problem, ...]]:
     """Move the file that held `raw`. One that is gone by now was migrated by another run."""
-    relative = f"{run.where.training_dir(actor.name)}/{layout.RESPONSE}"
-    path, trash = os.path.join(run.root, relative), os.path.join(run.root, run.where.trash(run.id, relative))
+    path, trash = os.path.join(run.root, _place(run, actor)), _trash(run, actor)
     changed = (_problem(actor, "changing", "it was written to while it was migrated; the file stays, sync again"),)
     if system.islink(path):
         return False, (_problem(actor, "symlink", "it is a symlink, so it stays; put a copy in its place, then sync"),)
@@ -59,6 +58,14 @@ def _into_trash(run: Run, actor: Actor, raw: bytes) -> tuple[bool, tuple[Problem
         files.move(trash, path)
         return False, changed
     return True, ()
+
+
+def _place(run: Run, actor: Actor) -> str:
+    return f"{run.where.training_dir(actor.name)}/{layout.RESPONSE}"
+
+
+def _trash(run: Run, actor: Actor) -> str:
+    return os.path.join(run.root, run.where.trash(run.id, _place(run, actor)))
 
 
 def _problem(actor: Actor, code: str, message: str) -> Problem:

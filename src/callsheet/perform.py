@@ -11,13 +11,14 @@ import hashlib
 import io
 import os
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import BinaryIO
 
 from callsheet import etag, files, hashing, local, pictures, reconcile, system
 from callsheet.action import Action, Op, Outcome, Version
+from callsheet.elsewhere import Place, beacon, opened, place
 from callsheet.errors import (
     BadDigest,
     CallsheetError,
@@ -38,18 +39,29 @@ from callsheet.remote.contract import Reading, Source
 _ATTEMPTS = 3
 """How often an object is fetched if its bytes arrive flipped."""
 
+APART_NS = 1_000_000
+"""By how much a file's modification time is put off if it would be that of the file that it replaces."""
+
 _AGAIN = "Sync, then try again"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a run's actions are carried out. `run_id` names its trash on both sides."""
+    """Where a run's actions are carried out. `run_id` names its trash on both sides. Pickled, it is small; each process that it comes to
+    holds its own transfers to the meter's rate."""
 
     root: str
     where: Layout
     remote: Remote
     run_id: str
     meter: Meter
+
+    def __reduce__(self) -> tuple[Callable[[Place, int | None], Site], tuple[Place, int | None]]:
+        at = place(self.run_id, self.root, self.where, self.remote, self.remote.url)
+        return _on_worker, (at, self.meter.limit_bytes_s)
+
+    def beacon(self) -> AbstractContextManager[None]:
+        return beacon(self.root, self.where, self.run_id)
 
     def path(self, action: Action) -> str:
         return os.path.join(self.root, self.where.image(action.actor, action.filename))
@@ -63,6 +75,15 @@ class Site:
 
     def actor_folder(self, action: Action) -> str:
         return os.path.join(self.root, self.where.folder(action.actor))
+
+
+@lru_cache(maxsize=1)
+def _on_worker(at: Place, limit_bytes_s: int | None) -> Site:
+    """One for all jobs of a process: they share its meter."""
+    remote = opened(at).remote
+    if remote is None:
+        raise AssertionError("a site has a store")
+    return Site(at.root, at.where, remote, at.run_id, Meter(limit_bytes_s))
 
 
 def perform(site: Site, action: Action) -> Outcome:
@@ -83,7 +104,7 @@ def _upload(site: Site, action: Action) -> Outcome:
     if action.s3 is not None:
         _check_file(path, sent)
         kept = _keep_in_s3(site, action.location, action.s3)
-    passed = None if site.meter.is_limited else site.meter.pass_on
+    passed = site.meter.pass_on if site.meter.limit_bytes_s is None else None
     source = Source(sent.size_bytes, lambda: _Upload(path, sent.size_bytes, site.meter), passed)
     replaces = action.s3.etag if action.s3 else None
     try:
@@ -159,14 +180,14 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> _Fetch:
                 raise ObjectChanged(f"{action.location} has another size than was seen", hint=_AGAIN)
             _write(site, reading, file)
             md5 = yield file
-            vouched = _vouched(reading.described, wanted, md5, file.name)
-            if vouched is False or (vouched is None and md5 not in arrived):
+            is_it = vouched(reading.described, wanted, md5, file.name)
+            if is_it is False or (is_it is None and md5 not in arrived):
                 arrived.add(md5)
                 raise BadDigest(f"{action.location} arrived with other bytes than it has", hint="Try again")
             moment_ns = int(reading.described.last_modified.timestamp()) * 1_000_000_000
             # Or it could be taken for the file that it replaces.
             if action.local is not None and local.mtime_ns(path) == moment_ns:
-                moment_ns += 1_000_000
+                moment_ns += APART_NS
             files.date(file, moment_ns)
             yield file
             telling = moment_ns + reconcile.RACY_NS <= system.time_ns()
@@ -177,14 +198,14 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> _Fetch:
                 kept = _take(site, action, action.local)
     except LocalError:
         if kept is not None:
-            _put_back(site, action)
+            put_back(site, action)
         raise
     return Outcome(action, None, Version(wanted.size_bytes, md5), kept, moment_ns if telling else None)
 
 
 def _write(site: Site, reading: Reading, file: BinaryIO) -> None:
     """In a function of its own: a fetch that waits for its hash must not hold on to a block."""
-    if reading.pour is not None and not site.meter.is_limited:
+    if reading.pour is not None and site.meter.limit_bytes_s is None:
         for size_bytes in reading.pour(file):
             site.meter.pass_on(size_bytes)
         return
@@ -201,7 +222,7 @@ def _download(site: Site, action: Action) -> Outcome:
     return result
 
 
-def _vouched(described: RemoteObject, wanted: Version, md5: str, path: str) -> bool | None:
+def vouched(described: RemoteObject, wanted: Version, md5: str, path: str) -> bool | None:
     """Whether what arrived has every MD5 that is known of the object; None if it was cut into parts in no usual way, and only
     another reading can tell. Of an object whose ETag tells nothing it is taken to: the look after the run compares."""
     told = {wanted.md5, described.md5, described.etag if described.etag_is_md5 else None} - {None}
@@ -228,7 +249,7 @@ def _evict(site: Site, action: Action) -> Outcome:
             _check_still(site, action.location, there.etag)
         files.delete(aside)
     except (RemoteError, LocalError):
-        _put_back(site, action)
+        put_back(site, action)
         raise
     return Outcome(action)
 
@@ -277,7 +298,7 @@ def _restore_local(site: Site, action: Action) -> Outcome:
         files.move(source, path)
     except LocalError:
         if kept is not None:
-            _put_back(site, action)
+            put_back(site, action)
         raise
     files.remove_empty_folders(os.path.dirname(source), site.trash_dir)
     return Outcome(action, placed=action.trashed.version, kept=kept)
@@ -332,7 +353,7 @@ def _take(site: Site, action: Action, version: Version) -> Version:
     return version
 
 
-def _put_back(site: Site, action: Action) -> None:
+def put_back(site: Site, action: Action) -> None:
     """After all, nothing takes the place of the file that was moved into the trash. If something else did, it stays there."""
     with suppress(LocalError):
         files.move(site.trash(action, site.run_id), site.path(action))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from callsheet import system
 from callsheet.ahead import HashAhead
+from callsheet.elsewhere import Place, beacon, opened, place
 from callsheet.layout import Layout
 from callsheet.model import Actor, HashedFile, Location, Manifest
 from callsheet.remote import Remote
@@ -26,15 +28,13 @@ def never() -> bool:
 @dataclass(frozen=True, slots=True)
 class SyncOptions:
     """`offline`: do not look at S3. `verify`: hash every file again. `download`: read an object whose content nothing else
-    tells. `dry_run`: write nothing. `accept_loss`: record even mass disappearance. `removed`: what this run, or
-    one that was killed, is known to have taken away (actor, filename, from this disk): that is no surprise."""
+    tells. `dry_run`: write nothing. `accept_loss`: record even mass disappearance."""
 
     offline: bool = False
     verify: bool = False
     download: bool = True
     dry_run: bool = False
     accept_loss: bool = False
-    removed: frozenset[tuple[str, str, bool]] = frozenset()
 
 
 MayWait = Callable[[Actor, Manifest, Sequence[HashedFile]], bool]
@@ -44,10 +44,12 @@ is acted on at once, and then looked at again. Called by many threads."""
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What all jobs of one run share. `remote` is None if the run does not look at S3.
+    """What all jobs of one run share. `remote` is None if the run does not look at S3; `shows`: whoever began it wants to see
+    manifests; `again`: a job may have been run before, to any point, by a worker that was lost.
 
     `hashed` are files of actors, by name and path, that were hashed a moment ago: good as long as they have that size and mtime, which was
-    not recent then. What is learnt of an actor is recorded unless `may_wait` says that it may wait.
+    not recent then. `removed` is what this run, or one that was killed, is known to have taken away from actors, by name (filename, from
+    this disk): that is no surprise. What is learnt of an actor is recorded unless `may_wait` says that it may wait. Hashes and removals go to each actor's job with its task: pickled, a run is small, and without them.
     """
 
     id: str
@@ -59,9 +61,36 @@ class Run:
     url_for: Callable[[Location], str]
     options: SyncOptions
     started: datetime
+    shows: bool = False
+    again: bool = False
     ahead: HashAhead | None = None
     hashed: Mapping[str, Mapping[str, HashedFile]] = field(default_factory=dict)
     may_wait: MayWait | None = None
+    removed: Mapping[str, frozenset[tuple[str, bool]]] = field(default_factory=dict)
+
+    def __reduce__(self) -> tuple[Callable[..., Run], tuple[Place, SyncOptions, datetime, bool]]:
+        at = place(self.id, self.root, self.where, self.remote, self.url_for)
+        return _on_worker, (at, self.options, self.started, self.shows)
+
+    def beacon(self) -> AbstractContextManager[None]:
+        return beacon(self.root, self.where, self.id)
+
+
+def _on_worker(at: Place, options: SyncOptions, started: datetime, shows: bool) -> Run:
+    shared = opened(at)
+    return Run(
+        at.run_id,
+        at.root,
+        at.where,
+        shared.store,
+        Surveyor(at.root, at.where, shared.store),
+        shared.remote,
+        shared.url_for,
+        options,
+        started,
+        shows,
+        again=True,
+    )
 
 
 def new_run_id(now: datetime) -> str:

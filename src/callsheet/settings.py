@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from reprlib import repr as shortly
 from typing import Any
 
 from callsheet import local
@@ -20,6 +21,8 @@ from callsheet.library import Library
 from callsheet.remote import Remote, open_remote
 
 FILE = "callsheet.toml"
+_MOST_BYTES = 1 << 15
+"""`tomllib` takes quadratic time for a long dotted key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,10 @@ _KINDS: Mapping[str, Any] = {
 
 def _from_file(path: str) -> dict[str, Any]:
     try:
-        document = tomllib.loads((local.read_bytes(path) or b"").decode())
+        raw = local.read_bytes(path) or b""
+        if len(raw) > _MOST_BYTES:
+            raise ConfigError(f"{path} is larger than {_MOST_BYTES >> 10} KiB", hint="Keep nothing but settings in it.")
+        document = tomllib.loads(raw.decode())
     except LocalError as error:
         raise ConfigError(str(error), hint=error.hint) from error
     except (ValueError, RecursionError) as error:
@@ -118,7 +124,7 @@ def _parsed(name: str, text: str, kind: type) -> Any:
     if kind is bool:
         words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
         if text.lower() not in words:
-            raise ConfigError(f"{name} is {text!r}", hint="Set it to 1 or 0.")
+            raise ConfigError(f"{name} is {shortly(text)}", hint="Set it to 1 or 0.")
         return words[text.lower()]
     if kind is int:
         if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
@@ -132,13 +138,13 @@ def _checked(key: str, value: Any, source: str) -> Any:
     if key not in _KINDS:
         near = get_close_matches(key, _KINDS, 1)
         hint = f"Did you mean {near[0]}?" if near else f"Known settings: {', '.join(sorted(_KINDS))}."
-        raise ConfigError(f"{source}: there is no setting {key!r}", hint=hint)
+        raise ConfigError(f"{source}: there is no setting {shortly(key)}", hint=hint)
     kind = _KINDS[key]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ConfigError(f"{source}: {key} is {value!r}", hint=f"It must be {_WORDS[kind]}.")
+        raise ConfigError(f"{source}: {key} is {shortly(value)}", hint=f"It must be {_WORDS[kind]}.")
     if kind is list:
         if not all(isinstance(item, str) for item in value):
-            raise ConfigError(f"{source}: {key} is {value!r}", hint=f"It must be {_WORDS[kind]}.")
+            raise ConfigError(f"{source}: {key} is {shortly(value)}", hint=f"It must be {_WORDS[kind]}.")
         return tuple(value)
     if kind is int and not 1 <= value <= _MAX_WORKERS:
         raise ConfigError(f"{source}: {key} is {value}", hint=f"It must be between 1 and {_MAX_WORKERS}.")
@@ -154,7 +160,7 @@ def _check(where: Layout) -> None:
     for key in ("actors_dir", "manifests_dir", "state_dir"):
         path = getattr(where, key)
         if not path or os.path.isabs(path) or ".." in path.split("/") or "\0" in path:
-            raise ConfigError(f"{key} is {path!r}", hint="It must be a path below the root.")
+            raise ConfigError(f"{key} is {shortly(path)}", hint="It must be a path below the root.")
     for bucket in (where.bucket, *where.other_buckets):
         if not is_bucket(bucket):
-            raise ConfigError(f"{bucket!r} is not a bucket's name", hint="Name it as in s3://my-bucket/prefix.")
+            raise ConfigError(f"{shortly(bucket)} is not a bucket's name", hint="Name it as in s3://my-bucket/prefix.")

@@ -29,7 +29,9 @@ Ready = tuple[Manifest, dict[str, Any]]
 class Store:
     """The manifests of one tree. Safe to use from many threads and processes on one host."""
 
-    def __init__(self, root: str, where: Layout) -> None:
+    def __init__(self, root: str, where: Layout, *, flushes: bool = False) -> None:
+        """With `flushes`, each update is durable at once, without `flush`: nobody else can do that for a process on another host."""
+        self._flushes = flushes
         self._root = root
         self._where = where
         self._decoded = lru_cache(_DECODED)(codec.decode)
@@ -97,7 +99,7 @@ class Store:
             if saved.source != document:
                 raise ManifestError(f"{self._where.manifest(actor.stem)} would not read back as it was written")
             before_save()
-            files.write_atomically(self.path(actor.stem), data, flush_folder=False)
+            files.write_atomically(self.path(actor.stem), data, flush_folder=self._flushes)
             return saved, True
 
     def _loaded(self, stem: str, before: Manifest | None) -> Manifest | None:

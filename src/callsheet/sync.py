@@ -10,20 +10,20 @@ looked at and it is known that the losses are not an unmounted disk or a wrong b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from operator import add
-from queue import SimpleQueue
-from typing import TypeVar
 
 from callsheet import codec, files, layout, local, migrate, reconcile, survey, system
 from callsheet.ahead import HashAhead
-from callsheet.errors import CallsheetError, LocalError, LossRefused
+from callsheet.cluster import Cluster
+from callsheet.dispatch import each
+from callsheet.errors import CallsheetError, LocalError, LossRefused, WorkerLost
 from callsheet.findings import findings
 from callsheet.listing import Folders, list_actor, listing_order, not_seen
-from callsheet.model import Actor, Entry, Listing, Manifest, Problem, Sight
+from callsheet.model import Actor, Entry, HashedFile, Listing, Manifest, Problem, Sight
 from callsheet.observe import Observer, Sighting
 from callsheet.reconcile import Losses
 from callsheet.remote import Remote
@@ -34,8 +34,6 @@ OnProgress = Callable[[Progress], None]
 OnLook = Callable[[Actor, Manifest, bool], None]
 """Called with each actor's manifest as it is now, and whether all of its folder in S3 was seen."""
 
-_T = TypeVar("_T")
-_IN_FLIGHT = 64
 _LOSS_FLOOR = 20
 _FEW = 16
 """So many actors are listed one by one; for more, the whole prefix is listed."""
@@ -45,10 +43,15 @@ _ATTEMPTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One actor to be looked at. `listing` is its default folder in S3; None: the job lists it, if S3 is looked at."""
+    """One actor to be looked at. `listing` is its default folder in S3; None: the job lists it, if S3 is looked at.
+
+    `hashed` are its files of `Run.hashed`; `removed` its images of `Run.removed`.
+    """
 
     actor: Actor
     listing: Listing | None = None
+    hashed: Mapping[str, HashedFile] = field(default_factory=dict)
+    removed: frozenset[tuple[str, bool]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +124,11 @@ def run_sync(
     tasks: Iterator[Task] = map(Task, actors)
     if run.remote is not None and not few:
         tasks = _listed(run, run.remote, actors, everyone if among is None else None, problems, halt)
-    with HashAhead(actors, partial(_sure_to_be_hashed, run)) as ahead:
-        for outcome in _each(executor, _look_and_record, replace(run, ahead=ahead), tasks, halt):
+    tasks = map(partial(_with_what_is_known, run), tasks)
+    here = actors if not isinstance(executor, Cluster) else []
+    with HashAhead(here, partial(_sure_to_be_hashed, run)) as ahead:
+        run = replace(run, ahead=ahead, shows=on_look is not None)
+        for outcome in each(executor, _look_and_record, run, tasks, len(actors), _lost, halt):
             outcomes.append(_shown(outcome, on_look))
             images += outcome.report.counts.total if outcome.report else 0
             hashed_bytes += outcome.hashed_bytes
@@ -131,7 +137,7 @@ def run_sync(
     held = [] if halt.said else [outcome.held for outcome in outcomes if outcome.held]
     if held:
         _refuse_mass_loss(run, outcomes, problems)
-    late = [_shown(outcome, on_look) for outcome in _each(executor, _record_held, run, iter(held))]
+    late = [_shown(outcome, on_look) for outcome in each(executor, _record_held, run, held, len(held), _lost_held)]
     outcomes.extend(late)
     if not run.options.dry_run:
         run.store.flush()
@@ -145,6 +151,24 @@ def _shown(outcome: Outcome, on_look: OnLook | None) -> Outcome:
     if on_look is not None and outcome.report is not None and outcome.manifest is not None:
         on_look(outcome.report.actor, outcome.manifest, outcome.listed)
     return replace(outcome, manifest=None)
+
+
+def _with_what_is_known(run: Run, task: Task) -> Task:
+    """The task with what this run, or one before it, is known to have done to its actor."""
+    name = task.actor.name
+    return replace(task, hashed=run.hashed.get(name, {}), removed=run.removed.get(name, frozenset()))
+
+
+def _lost(task: Task, error: WorkerLost) -> Outcome:
+    return _not_done(task.actor, error)
+
+
+def _lost_held(held: Held, error: WorkerLost) -> Outcome:
+    return _not_done(held.task.actor, error)
+
+
+def _not_done(actor: Actor, error: CallsheetError) -> Outcome:
+    return Outcome(None, (Problem(actor.name, "", error.code, error.sentence),))
 
 
 def _sure_to_be_hashed(run: Run, actor: Actor) -> list[str]:
@@ -198,7 +222,7 @@ def _look_and_record(run: Run, task: Task) -> Outcome:
     try:
         return _attempt(run, task)
     except CallsheetError as error:
-        return Outcome(None, (Problem(task.actor.name, "", error.code, error.sentence),))
+        return _not_done(task.actor, error)
 
 
 def _record_held(run: Run, held: Held) -> Outcome:
@@ -206,7 +230,8 @@ def _record_held(run: Run, held: Held) -> Outcome:
     try:
         return _record(run, held)
     except _Stale:
-        return _look_and_record(replace(run, options=replace(run.options, accept_loss=True)), Task(held.task.actor))
+        accepting = replace(run, options=replace(run.options, accept_loss=True))
+        return _look_and_record(accepting, replace(held.task, listing=None))
 
 
 def _attempt(run: Run, task: Task) -> Outcome:
@@ -224,13 +249,13 @@ def _attempt(run: Run, task: Task) -> Outcome:
         try:
             return replace(_record(run, held), losses=held.losses)
         except _Stale:
-            task = Task(task.actor)
+            task = replace(task, listing=None)
     hint = "Wait for the other run to end, then sync again."
     raise LocalError(f"{run.where.manifest(task.actor.stem)} kept changing while it was worked on", hint=hint)
 
 
 def _look(run: Run, task: Task) -> Held:
-    hashes = {**(run.ahead.take(task.actor) if run.ahead else {}), **run.hashed.get(task.actor.name, {})}
+    hashes = {**(run.ahead.take(task.actor) if run.ahead else {}), **task.hashed}
     started_ns = system.time_ns()
     before = run.store.load(task.actor.stem) or Manifest(None)
     survey.claim(before, task.actor)
@@ -252,12 +277,12 @@ def _look(run: Run, task: Task) -> Held:
     )
     sighting = observer.look(before, listing)
     after, losses = _reconciled(run, task.actor, before, sighting)
-    if run.options.removed:
-        losses = _surprising(run, task.actor, before, after, losses)
+    if task.removed:
+        losses = _surprising(task.removed, before, after, losses)
     return Held(task, before, sighting, after, losses, started_ns)
 
 
-def _surprising(run: Run, actor: Actor, before: Manifest, after: Manifest, losses: Losses) -> Losses:
+def _surprising(removed: frozenset[tuple[str, bool]], before: Manifest, after: Manifest, losses: Losses) -> Losses:
     """`losses` without the images that are known to have been removed from the side that they are gone from."""
     now = {entry.filename: entry for entry in after.entries}
     here = in_s3 = 0
@@ -265,8 +290,8 @@ def _surprising(run: Run, actor: Actor, before: Manifest, after: Manifest, losse
         left = now.get(entry.filename)
         gone_here = entry.recorded_local and not (left and left.recorded_local)
         gone_in_s3 = entry.recorded_remote and not (left and left.recorded_remote)
-        here += gone_here and (actor.name, entry.filename, True) in run.options.removed
-        in_s3 += gone_in_s3 and (actor.name, entry.filename, False) in run.options.removed
+        here += gone_here and (entry.filename, True) in removed
+        in_s3 += gone_in_s3 and (entry.filename, False) in removed
     return Losses(
         losses.local_recorded - here,
         losses.local_gone - here,
@@ -284,7 +309,8 @@ def _unrecorded(run: Run, held: Held) -> Outcome:
     manifest, sighting = held.after, held.sighting
     report = ActorReport(held.task.actor, codec.counts(manifest), changes=reconcile.changes(manifest))
     told = (*sighting.problems, *findings(manifest, held.task.actor, run.where))
-    return Outcome(report, told, held.losses, sighting.hashed_bytes, manifest=manifest, listed=True)
+    shown = manifest if run.shows else None
+    return Outcome(report, told, held.losses, sighting.hashed_bytes, manifest=shown, listed=True)
 
 
 def _record(run: Run, held: Held) -> Outcome:
@@ -317,11 +343,13 @@ def _bring_up(run: Run, held: Held) -> Outcome:
     if sighting.hashed and not run.options.dry_run and _all_confirmed(manifest, sighting):
         run.store.set_settled(actor.stem, held.started_ns)
     deleted, problems = migrate.response_json(run, actor, sighting.response, manifest)
+    changed = changed or (run.again and manifest.updated == run.started)
     report = ActorReport(actor, codec.counts(manifest), changed, deleted, changes=reconcile.changes(manifest))
     told = (*sighting.problems, *findings(manifest, actor, run.where), *problems)
     if sighting.leftovers and not run.options.dry_run:
         files.sweep_temporaries(os.path.join(run.root, run.where.training_dir(actor.name)), run.started)
-    return Outcome(report, told, hashed_bytes=sighting.hashed_bytes, manifest=manifest, listed=_listed_whole(held))
+    shown = manifest if run.shows else None
+    return Outcome(report, told, hashed_bytes=sighting.hashed_bytes, manifest=shown, listed=_listed_whole(held))
 
 
 def _listed_whole(held: Held) -> bool:
@@ -355,41 +383,3 @@ def _refuse_mass_loss(run: Run, outcomes: list[Outcome], problems: list[Problem]
             )
             message = f"{gone} of {recorded} recorded images have vanished {side}; no loss was recorded"
             raise LossRefused(message, hint=hint, problems=distinct(problems))
-
-
-def _each(
-    executor: Executor, job: Callable[[Run, _T], Outcome], run: Run, tasks: Iterable[_T], halt: Stop = never
-) -> Iterator[Outcome]:
-    """The outcomes of `job` for all tasks, as they come; few are under way at once, for there may be a million.
-
-    After `halt` said so, of those tasks only that were begun before.
-    """
-    pending: set[Future[Outcome]] = set()
-    done: SimpleQueue[Future[Outcome]] = SimpleQueue()
-
-    def next_done() -> Iterator[Outcome]:
-        future = done.get()
-        pending.remove(future)
-        if not future.cancelled():
-            yield future.result()
-
-    try:
-        for task in tasks:
-            if halt():
-                break
-            future = executor.submit(job, run, task)
-            pending.add(future)
-            future.add_done_callback(done.put)
-            if len(pending) >= _IN_FLIGHT:
-                yield from next_done()
-        while pending:
-            if halt():
-                _cancel(pending)
-            yield from next_done()
-    finally:
-        _cancel(pending)
-
-
-def _cancel(pending: Iterable[Future[Outcome]]) -> None:
-    for future in pending:
-        future.cancel()

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
-from callsheet import amend, layout, pictures, reconcile, system
+from callsheet import again, amend, layout, pictures, reconcile, system
 from callsheet.action import Action, Mark, Op, Outcome, PastRun, Plan, Step, Verb
+from callsheet.cluster import Cluster
 from callsheet.errors import CallsheetError, UnknownImage
 from callsheet.execute import OnMoved, OnOutcome, execute, make_durable
 from callsheet.journal import Journal
@@ -126,8 +127,10 @@ def unsurprised(run: Run, past: PastRun) -> Run:
 
 
 def _expecting(run: Run, removals: Iterable[Action]) -> Run:
-    gone = frozenset((action.actor, action.filename, action.op.here) for action in removals)
-    return replace(run, options=replace(run.options, removed=gone))
+    gone: dict[str, set[tuple[str, bool]]] = {}
+    for action in removals:
+        gone.setdefault(action.actor, set()).add((action.filename, action.op.here))
+    return replace(run, removed={actor: frozenset(images) for actor, images in gone.items()})
 
 
 def _may_be_gone(run: Run, run_id: str, step: Step) -> bool:
@@ -145,13 +148,16 @@ def carry_out(
 ) -> Transfer:
     """Do what a plan says, write down what came of it, look at what it touched, and record that.
 
-    The report is of the actors that were touched, and of those of which what was seen is not recorded yet.
+    The report is of the actors that were touched, and of those of which what was seen is not recorded yet. `UsageError`, with nothing done, if
+    the plan is not for a cluster, and `movers` are one.
     """
     plan = proposal.plan
+    if isinstance(movers, Cluster):
+        again.check(plan.actions)
     site = Site(run.root, run.where, remote, run.id, Meter(pace.limit_bytes_s))
     with journal.begin(run.id, plan, run.started) as recorder:
         pace.on_begun(run.id)
-        outcomes = execute(
+        outcomes, notes = execute(
             site,
             plan.actions,
             movers,
@@ -181,7 +187,7 @@ def carry_out(
         tuple(outcomes),
         replace(report, verb=plan.verb.value, problems=problems),
         interrupted=len(outcomes) < len(plan.actions),
-        notes=remote.notes(),
+        notes=notes,
         marked=len(plan.marks) - len(unmarked),
     )
 

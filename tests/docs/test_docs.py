@@ -57,7 +57,11 @@ def test_every_setting_is_documented_with_its_variable() -> None:
     names = {field.name for kind in (Settings, Layout) for field in fields(kind)} - {"where", "root"}
     table = DOCS["settings.md"]
     assert set(re.findall(r"^\| `([a-z_0-9]+)` \|", table, re.MULTILINE)) == names
-    assert {name.lower() for name in re.findall(r"`CALLSHEET_([A-Z_]+)`", table)} == names | {"root", "token"}
+    assert {name.lower() for name in re.findall(r"`CALLSHEET_([A-Z_]+)`", table)} == names | {
+        "root",
+        "token",
+        "scheduler",
+    }
 
 
 def test_every_problem_code_is_documented() -> None:

@@ -52,8 +52,13 @@ REFUSALS: dict[str, tuple[int, str, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSALS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "case"),
+    [
+        *((kind, case) for kind in ("push", "pull") for case in REFUSALS),
+        *((kind, case) for kind in KINDS if kind not in ("push", "pull") for case in ("conflict", "denied", "failing")),
+    ],
+)
 def test_a_refusal_in_the_middle_of_a_run_is_named_and_the_rest_is_done(faulty: Faulty, kind: str, case: str) -> None:
     status, code, told, hint = REFUSALS[case]
     witness = faulty.scene(kind)
@@ -153,17 +158,20 @@ def test_without_a_copy_in_the_trash_nothing_is_replaced_or_removed_in_s3(faulty
 
 
 PASSING: dict[str, Way] = {
-    "a 500": refused(500, "InternalError"),
     "a 503": refused(503, "ServiceUnavailable"),
     "a conflict": refused(409, "ConditionalRequestConflict"),
     "a lost request": dropped,
     "a lost answer": dropped_after,
     "a 500 after the effect": refused_after(500, "InternalError"),
-    "a 503 after the effect": refused_after(503, "SlowDown"),
 }
 
 
-@pytest.mark.parametrize("case", PASSING)
+# What a server says to a request that it has carried out already differs; what the proxy answers in its place does not.
+@pytest.mark.parametrize(
+    ("anywhere", "case"),
+    [*(("ministack", case) for case in PASSING), ("rclone", "a lost answer"), ("rclone", "a 500 after the effect")],
+    indirect=["anywhere"],
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_request_may_fail_once(anywhere: Faulty, kind: str, case: str) -> None:
     witness = anywhere.scene(kind)

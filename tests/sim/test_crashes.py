@@ -13,7 +13,7 @@ from callsheet.layout import Layout
 from callsheet.remote.directory import DirectoryRemote
 from factory import Tree
 
-TIMES = 200
+TIMES = 80
 ACTORS = [f"{number:04}_actor" for number in range(12)]
 KILLED = Path(__file__).with_name("killed.py")
 
@@ -42,7 +42,7 @@ def _without_times(tree: Tree) -> dict[str, object]:
     }
 
 
-def test_200_killed_syncs_leave_whole_manifests_and_a_rerun_converges(tmp_path: Path) -> None:
+def test_killed_syncs_leave_whole_manifests_and_a_rerun_converges(tmp_path: Path) -> None:
     buckets = tmp_path / "buckets"
     tree = _project(tmp_path / "project", buckets)
     arguments = [str(tree.root), str(buckets), str(TIMES), "7"]

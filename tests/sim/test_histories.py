@@ -24,8 +24,8 @@ from sim.trouble import install
 SEED = 20_250_101
 """Of the first history; each further one has the next number."""
 
-HISTORIES = 500
-ON_S3 = 25
+HISTORIES = 80
+ON_S3 = 10
 
 
 def _fails(steps: Sequence[Step]) -> tuple[list[str], Exception | None]:
@@ -49,7 +49,6 @@ def check(seed: int) -> list[str]:
     raise AssertionError(f"history {seed} failed, and so does this part of it:\n{story}\n{error!r}") from error
 
 
-@pytest.mark.timeout(900)
 def test_whatever_happens_no_bytes_are_lost_and_every_status_is_true() -> None:
     told = "\n".join(line for seed in range(SEED, SEED + HISTORIES) for line in check(seed))
     for place in ("put|copy|delete|read", "link|rename|unlink|create|write"):

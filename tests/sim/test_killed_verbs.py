@@ -9,7 +9,7 @@ from pathlib import Path
 
 from callsheet.layout import Layout
 
-TIMES = 90
+TIMES = 48
 KILLED = Path(__file__).with_name("killed_verbs.py")
 
 

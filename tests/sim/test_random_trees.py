@@ -130,7 +130,7 @@ def test_any_history_of_edits_ends_in_true_statuses(ministack_server: Server) ->
     World.server = ministack_server
     checks = [HealthCheck.too_slow]
     run_state_machine_as_test(
-        World, settings=settings(max_examples=25, stateful_step_count=12, suppress_health_check=checks)
+        World, settings=settings(max_examples=15, stateful_step_count=12, suppress_health_check=checks)
     )
 
 
@@ -139,7 +139,7 @@ SIDES = st.dictionaries(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(local=SIDES, remote=SIDES)
 def test_any_two_sides_are_told_apart(
     local: dict[tuple[str, str], bytes], remote: dict[tuple[str, str], bytes]

@@ -310,10 +310,8 @@ class Disk:
 
     def cut_power(self, rng: random.Random) -> None:
         """What was not flushed is there or not, as chance will have it. No file is open any more."""
-        odds = rng.choice((0.0, 0.5, 1.0))
-        for change in self._pending:
-            if rng.random() < odds:
-                _keep(change)
+        for change in _some(self._pending, rng):
+            _keep(change)
         self._pending.clear()
         self.opened.clear()
         waiting, seen = [self.root], set[int]()
@@ -339,6 +337,14 @@ class Disk:
                 child.links += 1
                 if child.is_folder:
                     waiting.append(child)
+
+
+def _some(changes: list[_Change], rng: random.Random) -> list[_Change]:
+    """None, all, all but one, one alone, or any."""
+    alone = rng.choice(changes) if changes else None
+    how = rng.randrange(5)
+    odds = (0.0, 1.0, 1.0, 0.0, 0.5)[how]
+    return [change for change in changes if (rng.random() < odds) != (how in (2, 3) and change is alone)]
 
 
 def _keep(change: _Change) -> None:

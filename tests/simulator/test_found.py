@@ -24,7 +24,14 @@ FOUND = {
     # A folder that was to be flushed before it was there was taken for flushed, and its name was not when it was made.
     "response.json goes after a pull into a tree without manifests": (
         (Deed("upload", _IMAGE, "picture 1"),),
+        (Deed("upload", (ACTORS[1], "b.png"), "picture 4"),),
         (Deed("pull", number=9), Deed("response", _IMAGE)),
+    ),
+    # An image got its place back, and lost its name in the trash, before the new name was flushed.
+    "an image that was restored is gone after a power cut": (
+        (Deed("save", _IMAGE, "picture 1"),),
+        (Deed("rm", _IMAGE),),
+        (Deed("restore", _IMAGE, strike=Strike("cut", 16, after=True, writes=True)),),
     ),
     # On a network drive that fails, the lock could not be given back either, and that error came instead of the report.
     "what came of a run is not told because a lock cannot be given back": (

@@ -164,7 +164,7 @@ def test_a_second_server_on_one_tree_is_told(stage: Stage) -> None:
 
 def test_the_demo_can_be_served_at_once(tmp_path: Path) -> None:
     """Up to the point where it would go on until Ctrl-C: with a token that is refused."""
-    ran = run(tmp_path, "demo", str(tmp_path / "demo"), "--serve", env={"CALLSHEET_TOKEN": "weak"})
+    ran = run(tmp_path, "demo", "--big", "1", str(tmp_path / "demo"), "--serve", env={"CALLSHEET_TOKEN": "weak"})
     assert re.search(r"callsheet --root \S+ serve", ran.out)
     assert (tmp_path / "demo" / "data").is_dir()
     assert ran.code == 2

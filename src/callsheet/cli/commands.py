@@ -15,8 +15,10 @@ from callsheet.cli.options import (
     json_option,
     print_json,
     progress_option,
+    scheduler_option,
     tree_options,
     with_library,
+    workers,
 )
 from callsheet.cli.serving import serve
 from callsheet.cli.trash import trash
@@ -52,6 +54,7 @@ def callsheet(context: click.Context, root: str | None, remote: str | None) -> N
 @click.option("--verify", is_flag=True, help="Hash every file again, and tell those whose bytes changed unnoticed.")
 @click.option("--no-download", is_flag=True, help="Never read an object's bytes to learn its MD5; it stays unchecked.")
 @click.option("--accept-loss", is_flag=True, help="Record that many images are gone, where sync would stop and ask.")
+@scheduler_option
 @dry_run_option
 @progress_option
 @json_option
@@ -63,6 +66,7 @@ def sync(
     verify: bool,
     no_download: bool,
     accept_loss: bool,
+    scheduler: str,
     dry_run: bool,
     progress: str,
     as_json: bool,
@@ -76,7 +80,7 @@ def sync(
     """
     from callsheet.cli.progress import shown
 
-    with shown(progress) as show:
+    with workers(scheduler) as executor, shown(progress) as show:
         report = library.sync(
             actors,
             offline=offline,
@@ -84,6 +88,7 @@ def sync(
             download=not no_download,
             dry_run=dry_run,
             accept_loss=accept_loss,
+            executor=executor,
             on_progress=show.look,
         )
     return _tell(report, as_json=as_json)

@@ -17,12 +17,16 @@ from callsheet.cli.options import (
     only_option,
     print_json,
     progress_option,
+    scheduler_option,
     with_library,
+    workers,
     yes_option,
 )
 from callsheet.errors import UsageError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from callsheet.action import Plan
     from callsheet.library import Library
     from callsheet.report import Proposal
@@ -57,6 +61,7 @@ _carrying = _with(bwlimit_option, dry_run_option, _plan_out_option, progress_opt
 
 @click.command()
 @_choosing
+@scheduler_option
 @_carrying
 @with_library
 def push(library: Library, **options: Any) -> int:
@@ -70,6 +75,7 @@ def push(library: Library, **options: Any) -> int:
 
 @click.command()
 @_choosing
+@scheduler_option
 @_carrying
 @with_library
 def pull(library: Library, **options: Any) -> int:
@@ -85,6 +91,7 @@ def pull(library: Library, **options: Any) -> int:
 @_choosing
 @click.option("--prefer", type=click.Choice(["local", "s3"]), help="This side wins, whichever changed.")
 @yes_option
+@scheduler_option
 @_carrying
 @with_library
 def repair(library: Library, **options: Any) -> int:
@@ -189,29 +196,41 @@ def _move(
     as_json: bool,
     yes: bool = False,
     prefer: str | None = None,
+    scheduler: str = "",
 ) -> int:
     from callsheet.cli.progress import shown
 
-    with shown(progress) as show:
-        proposal = library.plan(
-            verb,
-            (*actors, *more_actors),
-            only=only,
-            good=good,
-            prefer=prefer or "",
-            dry_run=dry_run or plan_out is not None,
-            record_later=True,
-            on_progress=show.look,
+    with workers(scheduler) as executor:
+        with shown(progress) as show:
+            proposal = library.plan(
+                verb,
+                (*actors, *more_actors),
+                only=only,
+                good=good,
+                prefer=prefer or "",
+                dry_run=dry_run or plan_out is not None,
+                record_later=True,
+                executor=executor,
+                on_progress=show.look,
+            )
+        if plan_out is not None:
+            _write_plan(proposal.plan, plan_out)
+        if dry_run or plan_out is not None:
+            return tell_plan(proposal, as_json=as_json, written_to=plan_out or "")
+        return carry_out(
+            library, proposal, progress=progress, yes=yes, limit=bwlimit, as_json=as_json, executor=executor
         )
-    if plan_out is not None:
-        _write_plan(proposal.plan, plan_out)
-    if dry_run or plan_out is not None:
-        return tell_plan(proposal, as_json=as_json, written_to=plan_out or "")
-    return carry_out(library, proposal, progress=progress, yes=yes, limit=bwlimit, as_json=as_json)
 
 
 def carry_out(
-    library: Library, plan: Plan | Proposal, *, progress: str, yes: bool, limit: int | None, as_json: bool
+    library: Library,
+    plan: Plan | Proposal,
+    *,
+    progress: str,
+    yes: bool,
+    limit: int | None,
+    as_json: bool,
+    executor: Executor | None = None,
 ) -> int:
     """Ask if that is due, carry out, tell. The exit code says whether all went well.
 
@@ -226,7 +245,9 @@ def carry_out(
     if what.destructive and not yes:
         confirm(plantext.plan_lines(what, most=20), f"{what.verb} removes or replaces images")
     with shown(progress) as show, patient() as stop:
-        result = library.apply(plan, limit_bytes_s=limit, stop=stop, on_moved=show.moved, on_progress=show.look)
+        result = library.apply(
+            plan, limit_bytes_s=limit, stop=stop, on_moved=show.moved, on_progress=show.look, executor=executor
+        )
     if as_json:
         print_json(result.as_dict())
     else:

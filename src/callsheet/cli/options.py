@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -26,6 +31,15 @@ progress_option = click.option(
     default="auto",
     show_default=True,
     help="How to tell progress on stderr: bars on a terminal, JSON lines, or not at all.",
+)
+
+
+scheduler_option = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    envvar="CALLSHEET_SCHEDULER",
+    default="",
+    help="Work on the workers of the Dask cluster whose scheduler is there: tcp://HOST:8786.",
 )
 
 
@@ -74,6 +88,19 @@ def with_library(command: Callable[..., int]) -> Callable[..., int]:
         return command(open_library(root or group_root, remote=remote or group_remote), **arguments)
 
     return run
+
+
+@contextmanager
+def workers(scheduler: str) -> Iterator[Executor | None]:
+    """The executor for the jobs of a command: the cluster that `--scheduler` names; None, for threads, without one."""
+    if not scheduler:
+        yield None
+        return
+    from callsheet.cluster import connected
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is an error of ours
+    with connected(scheduler) as cluster:
+        yield cluster
 
 
 def print_json(document: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ MD5_HEADER = "x-amz-meta-md5chksum"
 _S3CMD_HEADER = "x-amz-meta-s3cmd-attrs"
 _S3CMD_MD5 = re.compile(r"(?:^|/)md5:([0-9a-f]{32})(?:/|$)", re.ASCII)
 _CHECKSUM_HEADER = "x-amz-checksum-md5"
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,9 @@ def read_head(location: Location, headers: Mapping[str, str]) -> RemoteObject:
     """The object that the headers of a HEAD or GET describe. Raises `RemoteError` if they do not."""
     etag = unquoted(headers.get("etag", ""))
     try:
-        size_bytes = int(headers["content-length"])
+        size_bytes = _size(headers["content-length"])
         last_modified = _moment(headers["last-modified"])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, OverflowError) as error:
         raise RemoteError(f"The store describes {shown(location)} without a size or a time") from error
     told = etag_is_md5(etag, headers)
     md5 = _recorded_md5(headers)
@@ -81,8 +82,8 @@ def read_head(location: Location, headers: Mapping[str, str]) -> RemoteObject:
 
 @lru_cache(maxsize=256)
 def _moment(text: str) -> datetime:
-    """A time as HTTP writes it, in UTC; what was uploaded together has few of them. `ValueError` if it is none."""
-    return parsedate_to_datetime(text).astimezone(UTC)
+    """A time as HTTP writes it, in UTC; what was uploaded together has few of them. `ValueError` or `OverflowError` if it is none."""
+    return _utc(parsedate_to_datetime(text))
 
 
 def known_md5(described: RemoteObject) -> str | None:
@@ -121,13 +122,25 @@ def _fields(element: ElementTree.Element) -> dict[str, str]:
 def _listed(contents: ElementTree.Element, bucket: str, encoded: bool) -> RemoteObject:
     fields = _fields(contents)
     key = unquote_plus(fields["Key"], errors="strict") if encoded else fields["Key"]
-    size_bytes = int(fields["Size"])
+    size_bytes = _size(fields["Size"])
     modified = datetime.fromisoformat(fields["LastModified"])
-    if not key or size_bytes < 0 or modified.tzinfo is None:
+    if not key or modified.tzinfo is None:
         raise ValueError(key)
     # Whole seconds, as HEAD gives them: the same object must not look modified from one request to the next.
     modified = modified.astimezone(UTC).replace(microsecond=0)
     return RemoteObject(Location(bucket, key), size_bytes, unquoted(fields["ETag"]), modified)
+
+
+def _size(text: str) -> int:
+    """`ValueError` for what is no size that a disk could hold."""
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise ValueError(text)
+    return int(text)
+
+
+def _utc(moment: datetime) -> datetime:
+    """A time of HTTP or e-mail: without a zone, or with the unknown one of RFC 5322 (`-0000`), it is UTC."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _check_keys(objects: tuple[RemoteObject, ...], prefix: str, after: str, where: str) -> None:

@@ -15,12 +15,15 @@ _T = TypeVar("_T")
 class Breaker:
     """A `Remote` that repeats the first final failure of the endpoint, or of a bucket, without another request.
 
-    Made anew for each run: a later run asks again.
+    Made anew for each run: a later run asks again. Pickling keeps the store, and forgets its failures.
     """
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
         self._failures: dict[str | None, RemoteError] = {}
+
+    def __reduce__(self) -> tuple[type[Breaker], tuple[Remote]]:
+        return Breaker, (self._remote,)
 
     def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
         self._check(bucket)

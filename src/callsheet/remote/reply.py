@@ -27,6 +27,7 @@ _STATUS = re.compile(r"HTTP/1\.1 ([2-5][0-9]{2})(?: [^\r\n]*)?")
 _FIELDS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*")
 _FIELD = re.compile(r"([^:\r\n]+):([^\r\n]*)")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
+_LENGTH_DIGITS = 18
 _WITHOUT_BODY = (204, 304)
 
 
@@ -55,16 +56,16 @@ class Reply(Protocol):
 def receive(sock: socket.socket, method: str, *, last: bool) -> Reply:
     """The answer to a request that was sent. `last`: there will be none after it. Raises what sockets and `http.client` do."""
     begun = bytearray()
-    while len(begun) < _HEAD_BYTES:
+    while (searched := len(begun)) < _HEAD_BYTES:
         come = sock.recv(_FIRST_BYTES)
         begun += come
-        end = begun.find(b"\r\n\r\n")
+        end = begun.find(b"\r\n\r\n", max(0, searched - 3))
         if end >= 0:
             usual = _usual(sock, method, begun, end, last=last)
             if usual is not None:
                 return usual
             break
-        if not come or _BARE_LINE_FEED.search(begun):
+        if not come or _BARE_LINE_FEED.search(begun, searched):
             break
     return _Unusual(sock, method, begun, last=last)
 
@@ -79,7 +80,8 @@ def _usual(sock: socket.socket, method: str, begun: bytearray, end: int, *, last
     headers = dict(fields)
     length = headers.get("content-length", "")
     twice = len(headers) < len(fields) and sum(name == "content-length" for name, _ in fields) > 1
-    if twice or not (length.isascii() and length.isdigit()) or "transfer-encoding" in headers:
+    sound = length.isascii() and length.isdigit() and len(length) <= _LENGTH_DIGITS
+    if twice or not sound or "transfer-encoding" in headers:
         return None
     size_bytes = 0 if method == "HEAD" else int(length)
     left = begun[end + 4 :]
@@ -157,10 +159,14 @@ class _Unusual:
             self._response.close()
             raise
         self.status = self._response.status
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in self._response.getheaders()}
+        fields = self._response.getheaders()  # which leaves the blanks after a value
+        self.headers: Mapping[str, str] = {name.lower(): value.rstrip(" \t") for name, value in fields}
 
     def read(self, most_bytes: int) -> bytes | bytearray:
-        block = self._response.read(most_bytes)
+        try:
+            block = self._response.read(most_bytes)
+        except ValueError as error:  # of a chunk with a negative length
+            raise http.client.HTTPException("the answer's body makes no sense") from error
         if not block and self._response.length:
             raise http.client.IncompleteRead(b"", self._response.length)
         return block
