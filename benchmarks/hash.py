@@ -4,7 +4,8 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from callsheet.hashing import HashedFile, hash_files
+from callsheet.hashing import hash_files
+from callsheet.model import HashedFile
 
 _BATCH = 256
 

@@ -116,6 +116,7 @@ class Library:
         good: bool = False,
         prefer: str = "",
         dry_run: bool = False,
+        record_later: bool = False,
         stop: Stop = never,
         executor: Executor | None = None,
         on_progress: OnProgress = _silent,
@@ -123,7 +124,9 @@ class Library:
         """Sync the actors (all, or those named), and plan a `push`, `pull`, `repair`, `evict` or `rm` of their images.
 
         `only` names images, `good` takes those marked good; `prefer` (`local`, `s3`) settles what a repair would refuse.
-        Nothing is moved; after `dry_run` nothing was written either. The plan is plain data, for `apply`, now or later. `stop` is
+        Nothing is moved; after `dry_run` nothing was written either. The plan is plain data, for `apply`, now or later. For whoever
+        gives the proposal of a push or pull to `apply` at once, `record_later` leaves it to that to record what was seen of the actors that
+        are acted on (of what others take away it must be on record that it was there). `stop` is
         as for `sync`; then the plan is for the actors that were looked at. Raises
         what `sync` does, `UnknownImage` if no actor has an image of `only`, and `UsageError`.
         """
@@ -136,7 +139,16 @@ class Library:
         with self._pool(executor) as pool:
             return self._unsurprised(
                 SyncOptions(dry_run=dry_run),
-                lambda run: propose(run, chosen, tuple(actors), choice, pool, on_progress, stop),
+                lambda run: propose(
+                    run,
+                    chosen,
+                    tuple(actors),
+                    choice,
+                    pool,
+                    on_progress,
+                    stop,
+                    record_later=record_later and chosen in (Verb.PUSH, Verb.PULL) and not dry_run,
+                ),
             )
 
     def plan_undo(
@@ -237,7 +249,7 @@ class Library:
         run = self._run(SyncOptions())
         pace = Pace(self._transfers, limit_bytes_s, stop, on_begun, on_outcome, on_moved, on_progress)
         with self._pool(executor, self._transfers) as movers, self._pool(executor) as lookers:
-            result = carry_out(run, run.remote or self.remote, self.journal, proposal.plan, movers, lookers, pace)
+            result = carry_out(run, run.remote or self.remote, self.journal, proposal, movers, lookers, pace)
         interrupted = result.interrupted or proposal.seen.interrupted
         return replace(result, report=_brought_up(proposal.seen, result.report), interrupted=interrupted)
 

@@ -11,9 +11,8 @@ from typing import TypeVar
 
 from callsheet import layout
 from callsheet.errors import RemoteError
-from callsheet.hashing import HashedFile
 from callsheet.layout import Layout
-from callsheet.model import Actor, Listing, Problem, RemoteObject
+from callsheet.model import Actor, HashedFile, Listing, Problem, RemoteObject
 from callsheet.remote import Remote
 from callsheet.run import Stop
 from callsheet.survey import Survey, only_in_s3

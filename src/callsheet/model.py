@@ -123,6 +123,16 @@ class S3Record:
 
 
 @dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A file's MD5, 32 lower-case hex digits, and the size and modification time that it belongs to."""
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    md5: str
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One image of a manifest. Optional fields are None where the manifest says null or nothing.
 

@@ -27,6 +27,7 @@ from callsheet.model import (
     Actor,
     Entry,
     Evidence,
+    HashedFile,
     Legacy,
     Listing,
     LocalFile,
@@ -57,10 +58,13 @@ class Sighting:
     seen: Observation
     scanned: Scanned
     problems: tuple[Problem, ...] = ()
-    hashed_files: int = 0
-    hashed_bytes: int = 0
+    hashed: tuple[HashedFile, ...] = ()
     response: tuple[bytes, Legacy] | None = None
     """`response.json` and what it says, if it is there and could be read."""
+
+    @property
+    def hashed_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.hashed)
 
 
 @dataclass(slots=True)
@@ -73,11 +77,11 @@ class Observer:
     actor: Actor
     remote: Remote | None
     settled_ns: int
-    ahead: Mapping[str, hashing.HashedFile] = field(default_factory=dict)
+    ahead: Mapping[str, HashedFile] = field(default_factory=dict)
     verify: bool = False
     download: bool = True
     problems: list[Problem] = field(default_factory=list)
-    hashed: list[hashing.HashedFile] = field(default_factory=list)
+    hashed: list[HashedFile] = field(default_factory=list)
 
     def scan(self) -> Scanned:
         """What is in the actor's folder, without a look into the images."""
@@ -106,8 +110,7 @@ class Observer:
             seen,
             scanned,
             tuple(self.problems),
-            len(self.hashed),
-            sum(file.size_bytes for file in self.hashed),
+            tuple(self.hashed),
             files.get(layout.RESPONSE),
         )
 
@@ -169,10 +172,10 @@ class Observer:
             sides[name] = LocalFile(name, result.size_bytes, result.mtime_ns, result.md5, expected)
         return sides
 
-    def _hashed(self, files: list[local.Found]) -> list[hashing.HashedFile | LocalError]:
+    def _hashed(self, files: list[local.Found]) -> list[HashedFile | LocalError]:
         """The hash of each file, from those that were made ahead if the file still has the size and mtime that it had then."""
         paths = [self._path(self.where.image(self.actor.name, found.filename)) for found in files]
-        hashes: dict[str, hashing.HashedFile | LocalError] = {}
+        hashes: dict[str, HashedFile | LocalError] = {}
         for path, found in zip(paths, files, strict=True):
             made = self.ahead.get(path)
             if made is not None and (made.size_bytes, made.mtime_ns) == (found.size_bytes, found.mtime_ns):

@@ -218,6 +218,12 @@ def _attempt(run: Run, task: Task) -> Outcome:
             return held
         if (held.losses.local_gone or held.losses.remote_gone) and not run.options.accept_loss:
             return Outcome(None, (), held.losses, held.sighting.hashed_bytes, held)
+        if (
+            run.may_wait is not None
+            and _listed_whole(held)
+            and run.may_wait(task.actor, held.after, held.sighting.hashed)
+        ):
+            return _unrecorded(run, held)
         try:
             return replace(_record(run, held), losses=held.losses)
         except _Stale:
@@ -318,6 +324,15 @@ def _reconciled(run: Run, actor: Actor, manifest: Manifest, sighting: Sighting) 
     return reconcile.reconcile(manifest, sighting.seen, actor, run.where, run.url_for, run.started)
 
 
+def _unrecorded(run: Run, held: Held) -> Outcome:
+    """What a look came to that is taken again and recorded then."""
+    manifest, sighting = held.after, held.sighting
+    report = ActorReport(held.task.actor, codec.counts(manifest), changes=reconcile.changes(manifest))
+    told = (*sighting.problems, *findings(manifest, held.task.actor, run.where))
+    shown = manifest if run.shows else None
+    return Outcome(report, told, held.losses, sighting.hashed_bytes, manifest=shown, listed=True)
+
+
 def _record(run: Run, held: Held) -> Outcome:
     """Record what was seen; what keeps that from being written is a problem beside those that were seen."""
     try:
@@ -335,15 +350,17 @@ def _bring_up(run: Run, held: Held) -> Outcome:
     if document and not run.options.dry_run:
 
         def on_top_of(fresh: Manifest) -> Manifest:
-            if fresh.source == held.before.source:
+            if fresh is held.before or fresh.source == held.before.source:
                 return held.after
             survey.claim(fresh, actor)
             if _without_marks(fresh) != _without_marks(held.before):
                 raise _Stale
             return _reconciled(run, actor, fresh, sighting)[0]
 
-        manifest, changed = run.store.update(actor, on_top_of, run.started, ready=(manifest, document))
-    if sighting.hashed_files and not run.options.dry_run and _all_confirmed(manifest, sighting):
+        manifest, changed = run.store.update(
+            actor, on_top_of, run.started, before=held.before, ready=(manifest, document)
+        )
+    if sighting.hashed and not run.options.dry_run and _all_confirmed(manifest, sighting):
         run.store.set_settled(actor.stem, held.started_ns)
     deleted, problems = migrate.response_json(run, actor, sighting.response, manifest)
     changed = changed or (run.again and manifest.updated == run.started)
@@ -353,9 +370,13 @@ def _bring_up(run: Run, held: Held) -> Outcome:
         _remember(run, held, manifest, written=document is not None)
     if sighting.scanned.scan.leftovers and not run.options.dry_run:
         files.sweep_temporaries(os.path.join(run.root, run.where.training_dir(actor.name)), run.started)
-    listed = sighting.seen.listing is not None and sighting.seen.listing.complete
     shown = manifest if run.shows else None
-    return Outcome(report, told, hashed_bytes=sighting.hashed_bytes, manifest=shown, listed=listed)
+    return Outcome(report, told, hashed_bytes=sighting.hashed_bytes, manifest=shown, listed=_listed_whole(held))
+
+
+def _listed_whole(held: Held) -> bool:
+    listing = held.sighting.seen.listing
+    return listing is not None and listing.complete
 
 
 def _all_confirmed(manifest: Manifest, sighting: Sighting) -> bool:

@@ -11,7 +11,7 @@ import io
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -408,6 +408,17 @@ class System:
         self._disk.fsync(self._disk.at(descriptor).inode)
         if after is not None:
             after()
+
+    def fsync_all(self, descriptors: Sequence[int]) -> list[OSError | None]:
+        told: list[OSError | None] = []
+        for descriptor in descriptors:
+            try:
+                self.fsync(descriptor)
+            except OSError as error:
+                told.append(error)
+            else:
+                told.append(None)
+        return told
 
     def fchmod(self, descriptor: int, mode: int) -> None:
         self._engine.call("fchmod", f"descriptor {descriptor}")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from operator import lt
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
@@ -86,7 +87,7 @@ def read_head(location: Location, headers: Mapping[str, str]) -> RemoteObject:
     etag = unquoted(headers.get("etag", ""))
     try:
         size_bytes = _size(headers["content-length"])
-        last_modified = _utc(parsedate_to_datetime(headers["last-modified"]))
+        last_modified = _moment(headers["last-modified"])
     except (KeyError, ValueError, OverflowError) as error:
         raise RemoteError(f"The store describes {shown(location)} without a size or a time") from error
     told = etag_is_md5(etag, headers)
@@ -94,6 +95,12 @@ def read_head(location: Location, headers: Mapping[str, str]) -> RemoteObject:
     if told and md5 != etag:
         md5 = None  # metadata that an overwrite left behind: the ETag is computed from the bytes
     return RemoteObject(location, size_bytes, etag, last_modified, told, md5, None if md5 is None else Evidence.MD5)
+
+
+@lru_cache(maxsize=256)
+def _moment(text: str) -> datetime:
+    """A time as HTTP writes it, in UTC; what was uploaded together has few of them. `ValueError` or `OverflowError` if it is none."""
+    return _utc(parsedate_to_datetime(text))
 
 
 def known_md5(described: RemoteObject) -> str | None:
@@ -119,8 +126,7 @@ def _recorded_md5(headers: Mapping[str, str]) -> str | None:
     """S3's own checksum, else what the uploader kept in the metadata: ours and rclone's form, then s3cmd's."""
     # A checksum of checksums ends in "-<parts>" and is not Base64 of 16 bytes.
     for header in (_CHECKSUM_HEADER, MD5_HEADER):
-        md5 = md5_from_base64(headers.get(header, ""))
-        if md5 is not None:
+        if header in headers and (md5 := md5_from_base64(headers[header])) is not None:
             return md5
     attributes = _S3CMD_MD5.search(headers.get(_S3CMD_HEADER, ""))
     return attributes[1] if attributes else None
