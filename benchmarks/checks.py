@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 import orjson
-from benchmarks.ground import IMAGE_BYTES, WHERE, Ground
+from benchmarks.ground import WHERE, Ground
 from botocore.session import Session  # type: ignore[import-untyped]
 
 from servers import REGION, Server
@@ -62,7 +62,7 @@ def same_sums(trees: Ground, out: str) -> str:
 
 def in_bucket(trees: Ground, server: Server) -> str:
     """Whether the bucket holds all images and nothing else, as a client that is nobody's here lists it."""
-    wanted = {f"{WHERE.key_prefix()}{path}": (IMAGE_BYTES, md5) for path, md5 in trees.md5s.items()}
+    wanted = {f"{WHERE.key_prefix()}{path}": (trees.image_bytes, md5) for path, md5 in trees.md5s.items()}
     held = {key: (size_bytes, etag) for key, size_bytes, etag in _listed(server)}
     return _difference(held, wanted, "in the bucket")
 

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -67,8 +67,29 @@ class Case:
     objects: int = 0
     begin: Callable[[], None] = nothing
     """Runs once, before the first round."""
+    most_rounds: int = 0
+    """So many counted rounds are enough; 0: as many as are asked for."""
     once: bool = False
     """Whether a single round tells enough; it is counted, then."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where cases are measured: the environment of their commands, a folder for what they print, and what tidies up at the end."""
+
+    env: Mapping[str, str]
+    folder: str
+    cases: list[Case]
+    tidy: Callable[[], None] = nothing
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases that share their ground, which is made in a folder of its own below the one that `cases` is given."""
+
+    name: str
+    names: tuple[str, ...]
+    cases: Callable[[str], AbstractContextManager[Site]]
 
 
 class Failure(Exception):
@@ -101,6 +122,7 @@ def measure(case: Case, env: Mapping[str, str], folder: str, rounds: int) -> dic
     """The costs of each contender, one for each counted round that it took part in. Every round starts with another one."""
     case.begin()
     costs: dict[str, list[Cost]] = {contender.label: [] for contender in case.contenders}
+    rounds = min(rounds, case.most_rounds or rounds)
     first, last = (1, 1) if case.once else (0, rounds)
     for number in range(first, last + 1):
         shift = (number - first) % len(case.contenders)

@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import random
 import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import orjson
 import urllib3
 from benchmarks.framework import say
 
 from callsheet.layout import Layout
 from servers import Server, tool
+from sink import RESET
 
-IMAGE_BYTES = 320 * 1024
 WHERE = Layout()
 _FORGOTTEN = "forgotten"
-_MADE_AT_S = 1_760_000_000  # long before any run: a fresh mtime would make callsheet hash the file again
+MADE_AT_S = 1_760_000_000  # long before any run: a fresh mtime would make callsheet hash the file again
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a tree is; `linked`: whether rclone is to read it, too."""
+
+    actors: int
+    images: int
+    image_bytes: int
+    linked: bool = True
+
+
+LARGE = Size(289, 2_451, 320 << 10)
+HUGE = Size(3_000, 25_000, 320 << 10)
+MANY = Size(3_000, 100_000, 8 << 10)
 
 
 @dataclass(frozen=True)
@@ -32,7 +47,12 @@ class Ground:
 
     folder: str
     actors: int
+    image_bytes: int
     md5s: Mapping[str, str]
+
+    def __str__(self) -> str:
+        each = f"{self.image_bytes >> 10} KB" if self.image_bytes >= 1 << 10 else f"{self.image_bytes} bytes"
+        return f"{self.images:,} images of {each}, {self.actors:,} actors"
 
     @property
     def images(self) -> int:
@@ -52,6 +72,18 @@ class Ground:
     def pulled(self) -> str:
         """Where downloads go."""
         return os.path.join(self.folder, "pulled")
+
+    @property
+    def held(self) -> str:
+        """A file that tells the server of these images: size and ETag of each, by its path there."""
+        path = os.path.join(self.folder, "held.json")
+        if not os.path.exists(path):
+            start = f"/{WHERE.bucket}/{WHERE.key_prefix()}"
+            rows = {f"{start}{name}": (self.image_bytes, md5) for name, md5 in self.md5s.items()}
+            with open(f"{path}.new", "wb") as file:
+                file.write(orjson.dumps(rows))
+            os.replace(f"{path}.new", path)
+        return path
 
     def forget(self) -> None:
         """Make the next sync a first one. What it takes away is only moved: file systems are slow to give out again the
@@ -91,34 +123,38 @@ def _move(path: str, target: str) -> None:
         os.rename(path, target)
 
 
-def make(bench_dir: str, actors: int, images: int) -> Ground:
+def make(bench_dir: str, size: Size) -> Ground:
     """The tree of that size, from the last time if it was made whole."""
-    folder = os.path.join(bench_dir, f"{actors}x{images}")
+    actors, images, image_bytes, linked = size.actors, size.images, size.image_bytes, size.linked
+    folder = os.path.join(bench_dir, f"{actors}x{images}x{image_bytes}")
     sums = os.path.join(folder, "md5s.json")
     if os.path.exists(sums):
-        with open(sums, encoding="utf-8") as file:
-            return Ground(folder, actors, json.load(file))
-    say(f"Making {images:,} images of {IMAGE_BYTES // 1024} KB in {folder} …")
+        with open(sums, "rb") as file:
+            return Ground(folder, actors, image_bytes, orjson.loads(file.read()))
+    say(f"Making {images:,} images of {image_bytes:,} bytes in {folder} …")
     shutil.rmtree(folder, ignore_errors=True)
-    ground = Ground(folder, actors, {})
-    source = random.Random(0)
+    ground = Ground(folder, actors, image_bytes, {})
+    source = random.Random(images)
     md5s = {}
-    for number in range(images):
-        actor = f"{number % actors:04}_bench"
-        filename = f"{number % actors:04}_bench_{number // actors}.jpg"
-        data = source.randbytes(IMAGE_BYTES)
-        path = os.path.join(ground.root, WHERE.image(actor, filename))
-        link = os.path.join(ground.flat, actor, filename)
-        for needed in (path, link):
-            os.makedirs(os.path.dirname(needed), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(data)
-        os.utime(path, (_MADE_AT_S, _MADE_AT_S))
-        os.link(path, link)
-        md5s[f"{actor}/{filename}"] = hashlib.md5(data).hexdigest()
-    with open(sums, "w", encoding="utf-8") as file:
-        json.dump(md5s, file)
-    return Ground(folder, actors, md5s)
+    for number in range(actors):
+        actor = f"{number:05}_bench"
+        training, flat = os.path.join(ground.root, WHERE.training_dir(actor)), os.path.join(ground.flat, actor)
+        for needed in (training, flat) if linked else (training,):
+            os.makedirs(needed)
+        for image in range(images // actors + (number < images % actors)):
+            filename = f"{actor}_{image}.jpg"
+            data = source.randbytes(image_bytes)
+            path = os.path.join(training, filename)
+            with open(path, "xb", buffering=0) as file:
+                file.write(data)
+            os.utime(path, (MADE_AT_S, MADE_AT_S))
+            if linked:
+                os.link(path, os.path.join(flat, filename))
+            md5s[f"{actor}/{filename}"] = hashlib.md5(data).hexdigest()
+    with open(f"{sums}.new", "wb") as file:
+        file.write(orjson.dumps(md5s))
+    os.replace(f"{sums}.new", sums)
+    return Ground(folder, actors, image_bytes, md5s)
 
 
 def environment(server: Server, home: str) -> dict[str, str]:
@@ -148,12 +184,28 @@ def fill(ground: Ground, server: Server, env: Mapping[str, str]) -> None:
 
 
 def clear(server: Server) -> None:
-    """Make MiniStack forget everything but an empty bucket, so that its memory stays bounded, and the same for everybody."""
+    """Make the server forget everything, so that its memory stays bounded, and the same for everybody."""
     with urllib3.PoolManager() as http:
-        answer = http.request("POST", f"{server.endpoint}/_ministack/reset")
-    if answer.status != 200:
-        raise RuntimeError(f"MiniStack could not be reset: {answer.status} {answer.data!r}")
-    server.make_bucket(WHERE.bucket)
+        answer = http.request("POST", f"{server.endpoint}{RESET}")
+    if answer.status != 204:
+        raise RuntimeError(f"the server could not be emptied: {answer.status} {answer.data!r}")
+
+
+@contextlib.contextmanager
+def store(holding: Ground | None = None, *, latency_s: float = 0) -> Iterator[Server]:
+    """The benchmarks' S3 server, which holds from the start what is to be seen of all images of a tree: keys, sizes and ETags."""
+    command = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "store.py"), str(latency_s)]
+    if holding is not None:
+        command.append(holding.held)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        endpoint = process.stdout.readline().strip() if process.stdout else ""
+        if not endpoint:
+            raise RuntimeError("the S3 server did not start")
+        yield Server(endpoint)
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 def place(scheme: str = "bench:") -> str:

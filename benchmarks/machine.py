@@ -34,7 +34,6 @@ def about() -> dict[str, Any]:
         "rclone": _said("rclone", "version").split()[1],
         "s5cmd": _said("s5cmd", "version").strip(),
         "awscli": version("awscli"),
-        "ministack": version("ministack"),
     }
 
 

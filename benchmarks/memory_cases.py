@@ -5,45 +5,44 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import ground
-from benchmarks.framework import Case, Contender, Target
-from benchmarks.ground import WHERE, Ground
+from benchmarks.framework import Case, Contender, Group, Site, Target
+from benchmarks.ground import WHERE
 
 from factory import Tree
 from servers import Server, tool
 from sink import large_image, many_images, sink
 
-NAMES = ("large", "many")
+_NAMES = ("large", "many")
 _LARGE_BYTES = 2 << 30
 _MANY, _ACTORS = 20_000, 200
 _LIMIT_BYTES = 300e6
 
 
 @contextmanager
-def cases(trees: Ground) -> Iterator[tuple[Mapping[str, str], list[Case]]]:
-    """The cases, and the environment that their commands need. Their files, 2 GiB at most, go away at the end."""
-    with sink() as server, tempfile.TemporaryDirectory(prefix="memory-", dir=trees.folder) as folder:
+def _cases(bench_dir: str) -> Iterator[Site]:
+    """Their files, 2 GiB at most, go away at the end."""
+    os.makedirs(bench_dir, exist_ok=True)
+    with sink() as server, tempfile.TemporaryDirectory(prefix="memory-", dir=bench_dir) as folder:
         env = ground.environment(Server(server.endpoint), folder)
-        large, many = (Tree(Path(folder, name)) for name in NAMES)
+        large, many = (Tree(Path(folder, name)) for name in _NAMES)
 
         def make_large() -> None:
             large_image(large, _LARGE_BYTES)
 
         def make_many() -> None:
-            server.objects.clear()
+            server.clear()
             many_images(many, _MANY, _ACTORS)
 
-        yield (
-            env,
-            [
-                _case("large", f"One image of {_LARGE_BYTES >> 30} GiB", large, make_large),
-                _case("many", f"{_MANY:,} images of less than 100 bytes", many, make_many),
-            ],
-        )
+        cases = [
+            _case("large", f"One image of {_LARGE_BYTES >> 30} GiB", large, make_large),
+            _case("many", f"{_MANY:,} images of less than 100 bytes", many, make_many),
+        ]
+        yield Site(env, folder, cases)
 
 
 def _case(name: str, title: str, tree: Tree, begin: Callable[[], None]) -> Case:
@@ -71,3 +70,6 @@ def _md5s(tree: Tree) -> dict[str, str]:
             with open(path, "rb") as file:
                 md5s[os.path.relpath(path, top)] = hashlib.file_digest(file, "md5").hexdigest()
     return md5s
+
+
+GROUPS = (Group("memory", _NAMES, _cases),)

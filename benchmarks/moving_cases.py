@@ -7,24 +7,30 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from benchmarks import checks, ground
-from benchmarks.framework import Case, Contender, Failure, Target
-from benchmarks.ground import IMAGE_BYTES, WHERE, Ground
+from benchmarks.framework import Case, Contender, Failure, Group, Site, Target
+from benchmarks.ground import WHERE, Ground, Size
 
-from servers import Server, ministack, tool
+from servers import Server, tool
 
-NAMES = ("push", "pull")
+_FEW_ROUNDS = 3
+"""A push of 100,000 images is counted so often."""
+
 _SLOW_ROUNDS = 3
 """awscli takes part in so many counted rounds."""
 
 
 @contextmanager
-def cases(trees: Ground) -> Iterator[tuple[Mapping[str, str], list[Case]]]:
-    """The cases, and the environment that their commands need."""
-    with ministack() as server:
+def _cases(size: Size, suffix: str, bench_dir: str) -> Iterator[Site]:
+    trees = ground.make(bench_dir, size)
+    with ground.store() as server:
         site = _Site(trees, server, ground.environment(server, trees.folder))
-        yield site.env, [_push(site), _pull(site)]
+        cases = [_push(site, f"push{suffix}")]
+        if not suffix:
+            cases.append(_pull(site))
+        yield Site(site.env, trees.folder, cases, trees.tidy)
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,6 @@ class _Site:
     trees: Ground
     server: Server
     env: Mapping[str, str]
-
-    def size(self) -> str:
-        return f"{self.trees.images:,} images of {IMAGE_BYTES // 1024} KB, {self.trees.actors} actors"
 
     def empty_and_unknown(self) -> None:
         """Nothing is in the bucket, and nothing recorded."""
@@ -50,7 +53,7 @@ class _Site:
             raise Failure(f"the sync before a push: {done.stderr.decode()}")
 
 
-def _push(site: _Site) -> Case:
+def _push(site: _Site, name: str) -> Case:
     """Every run is into an empty bucket."""
     trees, flat, folder = site.trees, site.trees.flat, ground.place("s3://")
 
@@ -73,12 +76,13 @@ def _push(site: _Site) -> Case:
         callsheet("callsheet push, nothing recorded", site.empty_and_unknown),
         callsheet("callsheet push, after a sync", site.empty_and_known),
     )
-    peers = (
+    peers: tuple[Contender, ...] = (
         peer("rclone copy --checksum", *rclone),
         peer("s5cmd cp", "cp", f"{flat}/", f"{folder}/"),
-        peer("aws s3 cp --recursive", *_AWS, flat, folder, most_rounds=_SLOW_ROUNDS),
     )
-    return _case("push", f"Upload {site.size()}, into an empty bucket", site, ours, peers, trees.tidy)
+    if trees.images < ground.MANY.images:
+        peers += (peer("aws s3 cp --recursive", *_AWS, flat, folder, most_rounds=_SLOW_ROUNDS),)
+    return _case(name, f"Upload {trees}, into an empty bucket", site, ours, peers, trees.tidy)
 
 
 def _pull(site: _Site) -> Case:
@@ -105,7 +109,7 @@ def _pull(site: _Site) -> Case:
     def fill() -> None:
         ground.fill(trees, site.server, site.env)
 
-    return _case("pull", f"Download {site.size()}, into an empty tree", site, ours, peers, fill)
+    return _case("pull", f"Download {trees}, into an empty tree", site, ours, peers, fill)
 
 
 _AWS = ("s3", "cp", "--recursive", "--only-show-errors")
@@ -121,4 +125,11 @@ def _case(
 ) -> Case:
     peers = tuple(contender.label for contender in others)
     targets = tuple(Target(mine.label, measure, 1.0, peers) for mine in ours for measure in ("cpu_s", "wall_s"))
-    return Case(name, title, (*ours, *others), targets, peers, site.trees.images, begin)
+    most = _FEW_ROUNDS if site.trees.images >= ground.MANY.images else 0
+    return Case(name, title, (*ours, *others), targets, peers, site.trees.images, begin, most)
+
+
+GROUPS = (
+    Group("moving", ("push", "pull"), partial(_cases, ground.LARGE, "")),
+    Group("moving-100k", ("push-100k",), partial(_cases, ground.MANY, "-100k")),
+)

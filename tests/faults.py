@@ -14,6 +14,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+import pytest
+
+from callsheet import system
+from callsheet.remote import bulk
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -176,3 +181,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815
+
+
+def without_extension(patch: pytest.MonkeyPatch) -> None:
+    """As where no C compiler was: bodies of transfers pass through Python."""
+    patch.setattr(bulk, "_receive", None)
+    patch.setattr(bulk, "_send", None)
+    patch.setattr(system, "_flush", None)

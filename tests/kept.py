@@ -66,7 +66,7 @@ def _files(tree: Tree) -> Iterable[bytes]:
 
 def carried_out(library: Library, verb: str, *actors: str, only: Iterable[str] = (), prefer: str = "") -> Transfer:
     """Plan a verb and carry it out at once."""
-    return library.apply(library.plan(verb, actors, only=only, prefer=prefer))
+    return library.apply(library.plan(verb, actors, only=only, prefer=prefer, record_later=True))
 
 
 def named(result: Transfer, actor: str, filename: str, code: str, *words: str) -> Problem:

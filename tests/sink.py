@@ -8,6 +8,9 @@ import hashlib
 import os
 import secrets
 import threading
+import time
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -23,6 +26,8 @@ _PAGE_KEYS = 1000
 _ZEROS = bytes(_BLOCK_BYTES)
 _XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 _MODIFIED = 1_760_000_000
+RESET = "/_reset"
+"""A POST to this path empties all buckets."""
 _GIF = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw==")
 """One pixel."""
 
@@ -46,17 +51,44 @@ class _Upload:
 class Sink(ThreadingHTTPServer):
     """Listings, HEAD, GET, conditional PUT, uploads in parts and DELETE, in any bucket, for anybody.
 
-    An object of more than 64 KiB must be all zeros to come back as it was.
+    An object of more than `kept_bytes` must be all zeros to come back as it was. Every answer to a listing is `latency_s` late.
     """
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self) -> None:
+    def __init__(self, *, kept_bytes: int = _KEPT_BYTES, latency_s: float = 0) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.kept_bytes = kept_bytes
+        self.latency_s = latency_s
         self.objects: dict[str, _Object] = {}
         self.uploads: dict[str, _Upload] = {}
+        self.requests: Counter[str] = Counter()
         self.lock = threading.Lock()
+        self._sorted: list[str] = []
+        self._known = 0
+        self._changes = 0
+
+    def hold(self, path: str, size_bytes: int, etag: str) -> None:
+        """Have an object of zeros at `/bucket/key`, whatever its ETag says."""
+        self.objects[path] = _Object(size_bytes, etag, {}, None)
+        self.changed()
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        self.objects.clear()
+        self.changed()
+
+    def changed(self) -> None:
+        """Paths have come or gone."""
+        self._changes += 1
+
+    def paths(self) -> list[str]:
+        """All of them, sorted: not sorted again while none came or went."""
+        with self.lock:
+            if self._known != self._changes:
+                self._known, self._sorted = self._changes, sorted(self.objects)
+            return self._sorted
 
     @property
     def endpoint(self) -> str:
@@ -64,9 +96,9 @@ class Sink(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def sink() -> Iterator[Sink]:
+def sink(*, kept_bytes: int = _KEPT_BYTES, latency_s: float = 0) -> Iterator[Sink]:
     """A running `Sink`."""
-    server = Sink()
+    server = Sink(kept_bytes=kept_bytes, latency_s=latency_s)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
@@ -86,15 +118,24 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         pass
 
+    def handle_expect_100(self) -> bool:
+        told = super().handle_expect_100()
+        self.wfile.flush()  # or who asks first would wait
+        return told
+
     def do_GET(self) -> None:
         path, query = self._target()
-        if "list-type" in query:
-            self._list(path.split("/")[1], query)
+        if path.count("/", 0, -1) == 1:
+            self._list(path.strip("/"), query)
         else:
             self._give(path, with_body=True)
 
     def do_HEAD(self) -> None:
-        self._give(self._target()[0], with_body=False)
+        path, _ = self._target()
+        if path.count("/", 0, -1) == 1:
+            self._answer(200)
+        else:
+            self._give(path, with_body=False)
 
     def do_PUT(self) -> None:
         path, query = self._target()
@@ -111,6 +152,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         path, query = self._target()
         self._taken()
+        if path == RESET:
+            self.server.clear()
+            self._answer(204)
+            return
         if "uploads" in query:
             upload_id = secrets.token_hex(8)
             self.server.uploads[upload_id] = _Upload(self._metadata())
@@ -134,6 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.uploads.pop(query["uploadId"], None)
         else:
             self.server.objects.pop(path, None)
+            self.server.changed()
         self._answer(204)
 
     def _target(self) -> tuple[str, dict[str, str]]:
@@ -146,21 +192,24 @@ class _Handler(BaseHTTPRequestHandler):
     def _taken(self) -> tuple[int, bytes, bytes | None]:
         """Size and MD5 of the request's body, and the body itself if it is small."""
         size_bytes = left_bytes = int(self.headers.get("Content-Length", 0))
-        digest = hashlib.md5()
-        block = b""
+        digest, body = hashlib.md5(), bytearray()
+        keep = size_bytes <= self.server.kept_bytes
         while left_bytes:
             block = self.rfile.read(min(_BLOCK_BYTES, left_bytes))
             if not block:
                 raise ConnectionError("the body ended early")
             digest.update(block)
+            if keep:
+                body += block
             left_bytes -= len(block)
-        return size_bytes, digest.digest(), block if size_bytes <= _KEPT_BYTES else None
+        return size_bytes, digest.digest(), bytes(body) if keep else None
 
     def _create(self, path: str, new: _Object, body: bytes) -> bool:
         with self.server.lock:
             free = self.headers["If-None-Match"] != "*" or path not in self.server.objects
             if free:
                 self.server.objects[path] = new
+                self.server.changed()
         if free:
             self._answer(200, {"ETag": f'"{new.etag}"'}, body)
         else:
@@ -187,17 +236,32 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(memoryview(_ZEROS)[: held.size_bytes - start])
 
     def _list(self, bucket: str, query: dict[str, str]) -> None:
-        start = f"/{bucket}/"
-        with self.server.lock:
-            keys = sorted(path.removeprefix(start) for path in self.server.objects if path.startswith(start))
-        after = query.get("continuation-token", "")
-        rest = [key for key in keys if key > after and key.startswith(query["prefix"])]
-        page = rest[:_PAGE_KEYS]
-        more = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if len(rest) > len(page) else ""
-        rows = "".join(_row(key, self.server.objects[start + key]) for key in page)
+        """Both versions of the request. With a delimiter, what is below a folder is told as that folder."""
+        time.sleep(self.server.latency_s)
+        self.server.requests["list"] += 1
+        paths, start = self.server.paths(), f"/{bucket}/"
+        prefix, delimiter = start + query.get("prefix", ""), query.get("delimiter", "")
+        most = min(int(query.get("max-keys", _PAGE_KEYS)), _PAGE_KEYS)
+        after = query.get("continuation-token") or query.get("start-after") or query.get("marker") or ""
+        at = max(bisect_left(paths, prefix), bisect_right(paths, start + after) if after else 0)
+        rows: list[str] = []
+        last = ""
+        while at < len(paths) and paths[at].startswith(prefix) and len(rows) < most:
+            last, cut = paths[at], paths[at].find(delimiter, len(prefix)) if delimiter else -1
+            if cut >= 0:
+                last = paths[at][:cut] + chr(ord(delimiter) + 1)  # comes after all that is in the folder
+                folder = quote(paths[at][len(start) : cut + 1])
+                rows.append(f"<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>")
+                at = bisect_left(paths, last)
+            else:
+                rows.append(_row(last[len(start) :], self.server.objects[last]))
+                at += 1
+        more = at < len(paths) and paths[at].startswith(prefix)
+        name, shown = ("NextContinuationToken", escape) if "list-type" in query else ("NextMarker", quote)
+        token = f"<{name}>{shown(last[len(start) :])}</{name}>" if more else ""
         told = (
-            f"<ListBucketResult {_XMLNS}><EncodingType>url</EncodingType>"
-            f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{more}{rows}</ListBucketResult>"
+            f"<ListBucketResult {_XMLNS}><Name>{bucket}</Name><EncodingType>url</EncodingType>"
+            f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{token}{''.join(rows)}</ListBucketResult>"
         )
         self._answer(200, body=told.encode())
 

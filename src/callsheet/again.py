@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from callsheet import hashing, reconcile, system
 from callsheet.action import Action, Op, Outcome, Version
 from callsheet.errors import CallsheetError, UsageError
-from callsheet.hashing import HashedFile
-from callsheet.model import RemoteObject
+from callsheet.model import HashedFile, RemoteObject
 from callsheet.perform import APART_NS, Site, perform, put_back, vouched
 
 AGAIN = frozenset({Op.UPLOAD, Op.DOWNLOAD})

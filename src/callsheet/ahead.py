@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from callsheet import hashing, reconcile, system
-from callsheet.hashing import HashedFile
-from callsheet.model import Actor
+from callsheet.model import Actor, HashedFile
 
 _BATCH_FILES = 128
 _MOST_FILES = 4096

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from callsheet import etag, system
 from callsheet.errors import ChangingFile, LocalError
 from callsheet.layout import printable
+from callsheet.model import HashedFile
 
 # What can be wrong with a file besides an errno; the extension's numbers are the same.
 NOT_REGULAR = -1
@@ -40,16 +41,6 @@ _HINTS = {
     errno.ESTALE: "The network drive lost it: check the mount, then run again.",
     errno.EINVAL: "Give it a name without NUL and without surrogates.",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class HashedFile:
-    """A file's MD5, 32 lower-case hex digits, and the size and modification time that it belongs to."""
-
-    path: str
-    size_bytes: int
-    mtime_ns: int
-    md5: str
 
 
 @dataclass(frozen=True, slots=True)

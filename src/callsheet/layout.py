@@ -93,6 +93,9 @@ class Layout:
     def hashed_stamp(self, stem: str) -> str:
         return f"{self.state_dir}/hashed/{stem}"
 
+    def memo(self, stem: str) -> str:
+        return f"{self.state_dir}/memos/{stem}"
+
     def trash(self, run_id: str, path: str) -> str:
         """Where `path` lies in the trash of a run: below its own relative path, so that it says where it came from."""
         return f"{self.trash_dir}/{run_id}/{path}"
@@ -289,8 +292,10 @@ def twins_told(group: Iterable[str]) -> str:
 
 def natural_key(name: str) -> tuple[object, ...]:
     """Sorts `_2` before `_10`; ties are broken by the plain name, so that the order is total."""
-    parts = _NUMBERS.split(name)
-    return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
+    texts = _NUMBERS.split(name)
+    parts: list[object] = [*texts]
+    parts[1::2] = map(int, texts[1::2])
+    return tuple(parts), name
 
 
 def manifest_stem(filename: str) -> str | None:

@@ -20,6 +20,7 @@ from callsheet.fetch import fetch, presigned
 from callsheet.fsck import SIDES, run_fsck
 from callsheet.journal import Journal
 from callsheet.layout import Layout
+from callsheet.memo import Memos
 from callsheet.model import Actor, Entry, Manifest
 from callsheet.plan import Choice
 from callsheet.remote import Remote
@@ -52,6 +53,7 @@ class Library:
         self._workers = workers
         self._transfers = transfers
         self._store = Store(root, where)
+        self._memos = Memos(root, where)
         self._surveyor = survey.Surveyor(root, where, self._store)
 
     def sync(
@@ -81,7 +83,7 @@ class Library:
 
     def status(self, actors: Sequence[str] = ()) -> Report:
         """What the manifests say and what has changed on disk since: no network, no hashing, nothing written."""
-        return run_status(self.root, self.where, self._store, self.survey().matching(actors))
+        return run_status(self.root, self.where, self._store, self._memos, self.survey().matching(actors))
 
     def fsck(
         self,
@@ -114,6 +116,7 @@ class Library:
         good: bool = False,
         prefer: str = "",
         dry_run: bool = False,
+        record_later: bool = False,
         stop: Stop = never,
         executor: Executor | None = None,
         on_progress: OnProgress = _silent,
@@ -121,7 +124,9 @@ class Library:
         """Sync the actors (all, or those named), and plan a `push`, `pull`, `repair`, `evict` or `rm` of their images.
 
         `only` names images, `good` takes those marked good; `prefer` (`local`, `s3`) settles what a repair would refuse.
-        Nothing is moved; after `dry_run` nothing was written either. The plan is plain data, for `apply`, now or later. `stop` is
+        Nothing is moved; after `dry_run` nothing was written either. The plan is plain data, for `apply`, now or later. For whoever
+        gives the proposal of a push or pull to `apply` at once, `record_later` leaves it to that to record what was seen of the actors that
+        are acted on (of what others take away it must be on record that it was there). `stop` is
         as for `sync`; then the plan is for the actors that were looked at. Raises
         what `sync` does, `UnknownImage` if no actor has an image of `only`, and `UsageError`.
         """
@@ -134,7 +139,16 @@ class Library:
         with self._pool(executor) as pool:
             return self._unsurprised(
                 SyncOptions(dry_run=dry_run),
-                lambda run: propose(run, chosen, tuple(actors), choice, pool, on_progress, stop),
+                lambda run: propose(
+                    run,
+                    chosen,
+                    tuple(actors),
+                    choice,
+                    pool,
+                    on_progress,
+                    stop,
+                    record_later=record_later and chosen in (Verb.PUSH, Verb.PULL) and not dry_run,
+                ),
             )
 
     def plan_undo(
@@ -235,7 +249,7 @@ class Library:
         run = self._run(SyncOptions())
         pace = Pace(self._transfers, limit_bytes_s, stop, on_begun, on_outcome, on_moved, on_progress)
         with self._pool(executor, self._transfers) as movers, self._pool(executor) as lookers:
-            result = carry_out(run, run.remote or self.remote, self.journal, proposal.plan, movers, lookers, pace)
+            result = carry_out(run, run.remote or self.remote, self.journal, proposal, movers, lookers, pace)
         interrupted = result.interrupted or proposal.seen.interrupted
         return replace(result, report=_brought_up(proposal.seen, result.report), interrupted=interrupted)
 
@@ -383,7 +397,16 @@ class Library:
         now = system.now()
         remote = None if options.offline else Breaker(self.remote)
         return Run(
-            new_run_id(now), self.root, self.where, self._store, self._surveyor, remote, self.remote.url, options, now
+            new_run_id(now),
+            self.root,
+            self.where,
+            self._store,
+            self._memos,
+            self._surveyor,
+            remote,
+            self.remote.url,
+            options,
+            now,
         )
 
     @contextmanager

@@ -26,8 +26,7 @@ _YEAR_1_NS = -62_135_596_800 * 1_000_000_000
 _YEAR_10000_NS = 253_402_300_800 * 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """An image file, not opened yet."""
 
     filename: str
@@ -267,11 +266,12 @@ def _examined(entry: os.DirEntry[str], actor_folder: str) -> Found | Fault | Non
     if fault := layout.name_fault(name):
         return Fault(name, "bad_name", f"the name {fault}, so it cannot be recorded; rename the file")
     try:
-        if entry.is_dir(follow_symlinks=False):
-            return None
-        if entry.is_symlink() and not _inside(entry.path, actor_folder):
-            message = "the symlink leaves the actor's folder and is not followed; copy the file here"
-            return Fault(name, "symlink", message)
+        if not entry.is_file(follow_symlinks=False):
+            if entry.is_dir(follow_symlinks=False):
+                return None
+            if entry.is_symlink() and not _inside(entry.path, actor_folder):
+                message = "the symlink leaves the actor's folder and is not followed; copy the file here"
+                return Fault(name, "symlink", message)
         status = entry.stat()
     except OSError as error:
         if error.errno == errno.ENOENT and not entry.is_symlink():

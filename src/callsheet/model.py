@@ -1,7 +1,8 @@
 """The words of the house: values that every other module speaks in.
 
-Rules of this module: frozen, slotted dataclasses and enums; no I/O, no logging, no clock. Times are
-aware UTC datetimes; sizes are bytes; MD5s are 32 lower-case hex digits.
+Rules of this module: frozen, slotted dataclasses and enums, and named tuples for what a listing makes a million of (they are
+made and hashed several times as fast); no I/O, no logging, no clock. Times are aware UTC datetimes; sizes are bytes; MD5s are
+32 lower-case hex digits.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Status(StrEnum):
@@ -53,8 +54,7 @@ class Sight(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Location:
+class Location(NamedTuple):
     """An object's address. `key` is exact: not normalised, not URL-encoded, no leading slash added."""
 
     bucket: str
@@ -64,8 +64,7 @@ class Location:
         return f"s3://{self.bucket}/{self.key}"
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteObject:
+class RemoteObject(NamedTuple):
     """One object as a store described it.
 
     `etag` is as the store gives it, without quotes. `etag_is_md5` is None where the answer did not
@@ -121,6 +120,16 @@ class S3Record:
     size_bytes: int
     last_modified: datetime
     md5: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HashedFile:
+    """A file's MD5, 32 lower-case hex digits, and the size and modification time that it belongs to."""
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    md5: str
 
 
 @dataclass(frozen=True, slots=True)

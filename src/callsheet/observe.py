@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from callsheet import etag, hashing, layout, legacy, local, reconcile
 from callsheet.errors import (
@@ -26,6 +27,7 @@ from callsheet.model import (
     Actor,
     Entry,
     Evidence,
+    HashedFile,
     Legacy,
     Listing,
     LocalFile,
@@ -42,18 +44,27 @@ _WORTH_LISTING = 2000
 """A folder with more than this many other objects is not listed to its end."""
 
 
+class Scanned(NamedTuple):
+    """What is in an actor's folder: its images, and the legacy files that could be read, the one whose word counts most first."""
+
+    scan: local.Scan
+    legacy: dict[str, bytes]
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """An observation, what was wrong on the way to it, and how much was read for it."""
 
     seen: Observation
+    scanned: Scanned
     problems: tuple[Problem, ...] = ()
-    hashed_files: int = 0
-    hashed_bytes: int = 0
+    hashed: tuple[HashedFile, ...] = ()
     response: tuple[bytes, Legacy] | None = None
     """`response.json` and what it says, if it is there and could be read."""
-    leftovers: bool = False
-    """Whether writers have left temporary files in the folder, or are at work there."""
+
+    @property
+    def hashed_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.hashed)
 
 
 @dataclass(slots=True)
@@ -66,16 +77,21 @@ class Observer:
     actor: Actor
     remote: Remote | None
     settled_ns: int
-    ahead: Mapping[str, hashing.HashedFile] = field(default_factory=dict)
+    ahead: Mapping[str, HashedFile] = field(default_factory=dict)
     verify: bool = False
     download: bool = True
     problems: list[Problem] = field(default_factory=list)
-    hashed: list[hashing.HashedFile] = field(default_factory=list)
+    hashed: list[HashedFile] = field(default_factory=list)
 
-    def look(self, manifest: Manifest, listing: Listing | None) -> Sighting:
-        """Everything that one run sees of the actor. `listing` is its default folder in S3, as listed."""
+    def scan(self) -> Scanned:
+        """What is in the actor's folder, without a look into the images."""
         scan = local.scan(self._path(self.where.folder(self.actor.name)), self._path(self._training_dir))
-        files = self._legacy_files(scan)
+        return Scanned(scan, self._legacy_files(scan))
+
+    def look(self, manifest: Manifest, scanned: Scanned, listing: Listing | None) -> Sighting:
+        """Everything that one run sees of the actor. `listing` is its default folder in S3, as listed."""
+        scan = scanned.scan
+        files = self._legacy(scanned.legacy)
         for fault in scan.faults:
             self._problem(fault.filename, fault.code, fault.message)
         known = {entry.filename: entry for entry in (*manifest.entries, *manifest.missing)}
@@ -92,11 +108,10 @@ class Observer:
             seen = self._looked_closer(entries, seen, self.remote)
         return Sighting(
             seen,
+            scanned,
             tuple(self.problems),
-            len(self.hashed),
-            sum(file.size_bytes for file in self.hashed),
+            tuple(self.hashed),
             files.get(layout.RESPONSE),
-            scan.leftovers,
         )
 
     def _path(self, relative: str) -> str:
@@ -109,20 +124,30 @@ class Observer:
     def _problem(self, filename: str, code: str, message: str) -> None:
         self.problems.append(Problem(self.actor.name, filename, code, message))
 
-    def _legacy_files(self, scan: local.Scan) -> dict[str, tuple[bytes, Legacy]]:
-        """The legacy files that are there and can be read, the one whose word counts most first."""
+    def _legacy_files(self, scan: local.Scan) -> dict[str, bytes]:
         files = {}
         for name in (layout.PROMPT_METADATA, layout.RESPONSE, layout.TRAINING_RESPONSE, layout.OLD_MANIFEST):
             if name not in scan.others:
                 continue
-            path = f"{self._training_dir}/{name}"
+            path = self._path(f"{self._training_dir}/{name}")
             try:
-                raw = local.read_bytes(self._path(path), within=self._path(self.where.folder(self.actor.name)))
-                if raw is not None:
-                    files[name] = (raw, legacy.read(raw, path, self.where))
+                raw = local.read_bytes(path, within=self._path(self.where.folder(self.actor.name)))
             except CallsheetError as error:
                 self._problem(name, error.code, error.sentence)
+            else:
+                if raw is not None:
+                    files[name] = raw
         return files
+
+    def _legacy(self, files: dict[str, bytes]) -> dict[str, tuple[bytes, Legacy]]:
+        """What each file says, with its bytes."""
+        told = {}
+        for name, raw in files.items():
+            try:
+                told[name] = (raw, legacy.read(raw, f"{self._training_dir}/{name}", self.where))
+            except CallsheetError as error:
+                self._problem(name, error.code, error.sentence)
+        return told
 
     def _local_sides(self, scan: local.Scan, known: dict[str, Entry]) -> dict[str, LocalFile | Sight]:
         sides: dict[str, LocalFile | Sight] = dict.fromkeys(scan.unknown, Sight.UNKNOWN)
@@ -147,10 +172,10 @@ class Observer:
             sides[name] = LocalFile(name, result.size_bytes, result.mtime_ns, result.md5, expected)
         return sides
 
-    def _hashed(self, files: list[local.Found]) -> list[hashing.HashedFile | LocalError]:
+    def _hashed(self, files: list[local.Found]) -> list[HashedFile | LocalError]:
         """The hash of each file, from those that were made ahead if the file still has the size and mtime that it had then."""
         paths = [self._path(self.where.image(self.actor.name, found.filename)) for found in files]
-        hashes: dict[str, hashing.HashedFile | LocalError] = {}
+        hashes: dict[str, HashedFile | LocalError] = {}
         for path, found in zip(paths, files, strict=True):
             made = self.ahead.get(path)
             if made is not None and (made.size_bytes, made.mtime_ns) == (found.size_bytes, found.mtime_ns):
@@ -214,20 +239,20 @@ class Observer:
         """The object with its MD5, by the cheapest means that tells it; without one if only a download would."""
         found = remote.head(listed.location)
         if found.etag_is_md5:
-            return replace(found, md5=found.etag, md5_evidence=Evidence.ETAG)
+            return found._replace(md5=found.etag, md5_evidence=Evidence.ETAG)
         if found.md5 is not None or not reconcile.needs_look(known, side, found):
             return found
         path = self._path(self.where.image(self.actor.name, side.filename))
         for part_size in etag.part_sizes(side.size_bytes, etag.is_multipart(found.etag) or 0):
             parted = hashing.multipart_etag_of(path, part_size)
             if parted.etag == found.etag and (parted.size_bytes, parted.mtime_ns) == (side.size_bytes, side.mtime_ns):
-                return replace(found, md5=side.md5, md5_evidence=Evidence.MULTIPART_ETAG)
+                return found._replace(md5=side.md5, md5_evidence=Evidence.MULTIPART_ETAG)
         if not self.download:
             return found
         digest = hashlib.md5(usedforsecurity=False)
         for block in remote.read(found.location, if_match=found.etag).blocks:
             digest.update(block)
-        return replace(found, md5=digest.hexdigest(), md5_evidence=Evidence.CONTENT)
+        return found._replace(md5=digest.hexdigest(), md5_evidence=Evidence.CONTENT)
 
 
 def look_at(

@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import BinaryIO
 
 from callsheet import etag, files, hashing, local, pictures, reconcile, system
@@ -32,9 +32,9 @@ from callsheet.errors import (
 )
 from callsheet.layout import Layout, printable
 from callsheet.meter import Meter
-from callsheet.model import Location, RemoteObject
+from callsheet.model import HashedFile, Location, RemoteObject
 from callsheet.remote import Remote
-from callsheet.remote.contract import Source
+from callsheet.remote.contract import Reading, Source
 
 _ATTEMPTS = 3
 """How often an object is fetched if its bytes arrive flipped."""
@@ -104,7 +104,8 @@ def _upload(site: Site, action: Action) -> Outcome:
     if action.s3 is not None:
         _check_file(path, sent)
         kept = _keep_in_s3(site, action.location, action.s3)
-    source = Source(sent.size_bytes, lambda: _Upload(path, sent.size_bytes, site.meter))
+    passed = site.meter.pass_on if site.meter.limit_bytes_s is None else None
+    source = Source(sent.size_bytes, lambda: _Upload(path, sent.size_bytes, site.meter), passed)
     replaces = action.s3.etag if action.s3 else None
     try:
         tag = site.remote.put(action.location, source, md5=_md5(sent), replaces=replaces)
@@ -114,8 +115,13 @@ def _upload(site: Site, action: Action) -> Outcome:
     return Outcome(action, placed=Version(sent.size_bytes, sent.md5, tag), kept=kept)
 
 
+_Fetch = Generator[BinaryIO, str, Outcome]
+"""A fetch under way: it yields the file that it wrote, once to be sent the MD5 of that, and once more to have it flushed."""
+
+
 def download(site: Site, actions: Sequence[Action]) -> list[Outcome | CallsheetError]:
-    """Carry out downloads, each on its own: what all of them brought is hashed at once, which costs a fraction of hashing one by one.
+    """Carry out downloads, each on its own: what all of them brought is hashed and flushed to disk at once, which costs a fraction
+    of doing it one by one.
 
     Returns the outcome of each, or the error that says why it was not done.
     """
@@ -123,50 +129,57 @@ def download(site: Site, actions: Sequence[Action]) -> list[Outcome | CallsheetE
     arrived: list[set[str]] = [set() for _ in actions]
     waiting = list(range(len(actions)))
     for _ in range(_ATTEMPTS):
-        under_way: dict[int, tuple[Generator[str, str, Outcome], str]] = {}
-        for number in waiting:
-            fetch = _fetch(site, actions[number], arrived[number])
-            try:
-                under_way[number] = fetch, next(fetch)
-            except CallsheetError as error:
-                results[number] = error
-        hashed = hashing.hash_files([path for _, path in under_way.values()])
-        for (number, (fetch, _)), result in zip(under_way.items(), hashed, strict=True):
-            results[number] = _ended(fetch, result)
+        fetches = {number: _fetch(site, actions[number], arrived[number]) for number in waiting}
+        _in_step(fetches, results)
         waiting = [number for number in waiting if isinstance(results[number], BadDigest)]
     return [results[number] for number in range(len(actions))]
 
 
-def _ended(fetch: Generator[str, str, Outcome], hashed: hashing.HashedFile | LocalError) -> Outcome | CallsheetError:
-    """What a fetch comes to, now that what it brought is hashed."""
-    try:
-        if isinstance(hashed, LocalError):
-            fetch.throw(hashed)
-        else:
-            fetch.send(hashed.md5)
-    except StopIteration as end:
-        outcome: Outcome = end.value
-        return outcome
-    except CallsheetError as error:
-        return error
-    raise AssertionError("a fetch asks for one hash")
+def _in_step(fetches: Mapping[int, _Fetch], results: dict[int, Outcome | CallsheetError]) -> None:
+    """Bring fetches to their ends, each step for all of them before the next."""
+
+    def step(steps: Iterable[tuple[int, Callable[[], BinaryIO]]]) -> dict[int, BinaryIO]:
+        """The files of those that go on; what others come to is a result."""
+        written = {}
+        for number, take in steps:
+            try:
+                written[number] = take()
+            except StopIteration as end:
+                results[number] = end.value
+            except CallsheetError as error:
+                results[number] = error
+        return written
+
+    brought = step((number, partial(next, fetch)) for number, fetch in fetches.items())
+    hashed = hashing.hash_files([file.name for file in brought.values()])
+    checked = step((number, _hashed(fetches[number], found)) for number, found in zip(brought, hashed, strict=True))
+    flushed = files.flush(list(checked.values()))
+    step((number, _flushed(fetches[number], error)) for number, error in zip(checked, flushed, strict=True))
 
 
-def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str, Outcome]:
-    """One attempt: into a new file beside the image's place, checked, and only then into that place.
+def _hashed(fetch: _Fetch, found: HashedFile | LocalError) -> Callable[[], BinaryIO]:
+    return partial(fetch.throw, found) if isinstance(found, LocalError) else partial(fetch.send, found.md5)
 
-    Yields the new file's path, and is sent its MD5. `arrived` are the MD5s of attempts before that only another one could confirm.
+
+def _flushed(fetch: _Fetch, error: OSError | None) -> Callable[[], BinaryIO]:
+    return partial(next, fetch) if error is None else partial(fetch.throw, error)
+
+
+def _fetch(site: Site, action: Action, arrived: set[str]) -> _Fetch:
+    """One attempt: into a new file beside the image's place, checked, made durable, and only then into that place.
+
+    `arrived` are the MD5s of attempts before that only another one could confirm.
     """
     _check_place(site, action)
     path, wanted = site.path(action), _version(action.s3)
     reading = site.remote.read(action.location, if_match=str(wanted.etag))
     kept = None
     try:
-        with closing(reading.blocks) as blocks, files.new_file(path, within=site.actor_folder(action)) as file:
+        with closing(reading.blocks), files.new_file(path, within=site.actor_folder(action)) as file:
             if reading.described.size_bytes != wanted.size_bytes:
                 raise ObjectChanged(f"{action.location} has another size than was seen", hint=_AGAIN)
-            _write(site, blocks, file)
-            md5 = yield file.name
+            _write(site, reading, file)
+            md5 = yield file
             is_it = vouched(reading.described, wanted, md5, file.name)
             if is_it is False or (is_it is None and md5 not in arrived):
                 arrived.add(md5)
@@ -175,7 +188,8 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str,
             # Or it could be taken for the file that it replaces.
             if action.local is not None and local.mtime_ns(path) == moment_ns:
                 moment_ns += APART_NS
-            files.settle(file, moment_ns)
+            files.date(file, moment_ns)
+            yield file
             telling = moment_ns + reconcile.RACY_NS <= system.time_ns()
             if action.local is not None:
                 if flaw := pictures.flaw(file.name, action.filename):
@@ -189,9 +203,13 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> Generator[str, str,
     return Outcome(action, None, Version(wanted.size_bytes, md5), kept, moment_ns if telling else None)
 
 
-def _write(site: Site, blocks: Iterable[bytes | bytearray], file: BinaryIO) -> None:
+def _write(site: Site, reading: Reading, file: BinaryIO) -> None:
     """In a function of its own: a fetch that waits for its hash must not hold on to a block."""
-    for block in blocks:
+    if reading.pour is not None and site.meter.limit_bytes_s is None:
+        for size_bytes in reading.pour(file):
+            site.meter.pass_on(size_bytes)
+        return
+    for block in reading.blocks:
         site.meter.pass_on(len(block))
         file.write(block)
     file.flush()

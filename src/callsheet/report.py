@@ -10,7 +10,7 @@ from typing import Any
 
 from callsheet.action import Outcome, Plan
 from callsheet.layout import printable
-from callsheet.model import Actor, Change, Counts, Entry, Problem
+from callsheet.model import Actor, Change, Counts, Entry, HashedFile, Problem
 from callsheet.planfile import action_as_dict, outcome_as_dict, plan_as_dict
 
 
@@ -108,10 +108,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A plan, and what was seen of the actors that it is for."""
+    """A plan, and what was seen of the actors that it is for.
+
+    `unrecorded` are actors by name of which something was seen that is to be recorded once the plan was carried out, each with its files,
+    by path, that were hashed: see `Run.hashed`.
+    """
 
     plan: Plan
     seen: Report
+    unrecorded: Mapping[str, Mapping[str, HashedFile]] = field(default_factory=dict)
 
     @property
     def problems(self) -> tuple[Problem, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,9 +10,9 @@ from datetime import datetime
 from callsheet import system
 from callsheet.ahead import HashAhead
 from callsheet.elsewhere import Place, beacon, opened, place
-from callsheet.hashing import HashedFile
 from callsheet.layout import Layout
-from callsheet.model import Location
+from callsheet.memo import Memos
+from callsheet.model import Actor, HashedFile, Location, Manifest
 from callsheet.remote import Remote
 from callsheet.store import Store
 from callsheet.survey import Surveyor
@@ -38,6 +38,11 @@ class SyncOptions:
     accept_loss: bool = False
 
 
+MayWait = Callable[[Actor, Manifest, Sequence[HashedFile]], bool]
+"""Asked with an actor's manifest as it would be recorded, and the files that were hashed for it: whether recording may wait, for the actor
+is acted on at once, and then looked at again. Called by many threads."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What all jobs of one run share. `remote` is None if the run does not look at S3; `shows`: whoever began it wants to see
@@ -45,13 +50,14 @@ class Run:
 
     `hashed` are files of actors, by name and path, that were hashed a moment ago: good as long as they have that size and mtime, which was
     not recent then. `removed` is what this run, or one that was killed, is known to have taken away from actors, by name (filename, from
-    this disk): that is no surprise. Both go to each actor's job with its task: pickled, a run is small, and without them.
+    this disk): that is no surprise. What is learnt of an actor is recorded unless `may_wait` says that it may wait. Hashes and removals go to each actor's job with its task: pickled, a run is small, and without them.
     """
 
     id: str
     root: str
     where: Layout
     store: Store
+    memos: Memos
     surveyor: Surveyor
     remote: Remote | None
     url_for: Callable[[Location], str]
@@ -61,6 +67,7 @@ class Run:
     again: bool = False
     ahead: HashAhead | None = None
     hashed: Mapping[str, Mapping[str, HashedFile]] = field(default_factory=dict)
+    may_wait: MayWait | None = None
     removed: Mapping[str, frozenset[tuple[str, bool]]] = field(default_factory=dict)
 
     def __reduce__(self) -> tuple[Callable[..., Run], tuple[Place, SyncOptions, datetime, bool]]:
@@ -78,6 +85,7 @@ def _on_worker(at: Place, options: SyncOptions, started: datetime, shows: bool) 
         at.root,
         at.where,
         shared.store,
+        Memos(at.root, at.where),
         Surveyor(at.root, at.where, shared.store),
         shared.remote,
         shared.url_for,

@@ -9,7 +9,9 @@ from callsheet import codec, layout, local, reconcile, survey
 from callsheet.errors import CallsheetError
 from callsheet.findings import findings
 from callsheet.layout import Layout
+from callsheet.memo import Memos
 from callsheet.model import Actor, Manifest, Problem
+from callsheet.observe import Observer
 from callsheet.report import ActorReport, Drift, Report, distinct
 from callsheet.store import Store
 
@@ -44,12 +46,16 @@ def glance(root: str, where: Layout, store: Store, actor: Actor) -> Glance:
     return Glance(actor, manifest, scan, drift(manifest, scan), problems, stamp)
 
 
-def run_status(root: str, where: Layout, store: Store, seen: survey.Survey) -> Report:
+def run_status(root: str, where: Layout, store: Store, memos: Memos, seen: survey.Survey) -> Report:
     """A row for each actor of a survey, its `drift` set."""
     rows: list[ActorReport] = []
     problems = list(seen.problems)
     for actor in seen.actors:
         try:
+            row = _as_last_seen(root, where, store, memos, actor)
+            if row is not None:
+                rows.append(row)
+                continue
             now = glance(root, where, store, actor)
         except CallsheetError as error:
             problems.append(Problem(actor.name, "", error.code, error.sentence))
@@ -58,6 +64,19 @@ def run_status(root: str, where: Layout, store: Store, seen: survey.Survey) -> R
         rows.append(ActorReport(actor, counts, drift=now.drift, changes=changes))
         problems.extend(now.problems)
     return Report("status", tuple(rows), distinct(problems))
+
+
+def _as_last_seen(root: str, where: Layout, store: Store, memos: Memos, actor: Actor) -> ActorReport | None:
+    """What a sync has come to that saw the same manifest and the same folder, if one did: then nothing has drifted."""
+    raw, observer = store.raw(actor.stem), Observer(root, where, actor, None, 0)
+    scan, legacy = observer.scan()
+    look = (
+        None
+        if raw is None or observer.problems
+        else memos.look(actor, raw, scan, legacy, None, store.settled_ns(actor.stem))
+    )
+    known = look and memos.recall(actor.stem, look)
+    return ActorReport(actor, known.counts, drift=Drift(), changes=known.changes) if known else None
 
 
 def base_image(root: str, where: Layout, actor: Actor) -> str | None:

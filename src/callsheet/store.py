@@ -61,8 +61,16 @@ class Store:
 
     def load(self, stem: str) -> Manifest | None:
         """The manifest, None if there is none. `ManifestError` or `LocalError` if there is one that cannot be used."""
-        raw = local.read_bytes(self.path(stem))
-        return None if raw is None else codec.decode(raw, self._where.manifest(stem))
+        raw = self.raw(stem)
+        return None if raw is None else self.decode(stem, raw)
+
+    def raw(self, stem: str) -> bytes | None:
+        """The manifest's bytes, None if there is none. `LocalError` if they cannot be read."""
+        return local.read_bytes(self.path(stem))
+
+    def decode(self, stem: str, raw: bytes) -> Manifest:
+        """The manifest in its bytes. `ManifestError` if it cannot be used."""
+        return codec.decode(raw, self._where.manifest(stem))
 
     def load_stamped(self, stem: str) -> tuple[Manifest | None, local.Stamp | None]:
         """As `load`, with the stamp of the file that was read: while that is the same, so is the manifest.
@@ -78,6 +86,7 @@ class Store:
         change: Callable[[Manifest], Manifest],
         now: datetime,
         *,
+        before: Manifest | None = None,
         ready: Ready | None = None,
         before_save: Callable[[], None] = lambda: None,
     ) -> tuple[Manifest, bool]:
@@ -85,11 +94,11 @@ class Store:
 
         Returns the manifest and whether it was written; it is whole at any instant, and survives a crash from `flush` on.
         `change` gets an empty manifest if there is none; it may run long after the caller last looked, and must do no I/O.
-        `ready` is a manifest that it may come to, with its document. `before_save` is called, still under the lock, when all that
+        It gets `before`, if that is what is there. `ready` is a manifest that it may come to, with its document. `before_save` is called, still under the lock, when all that
         is left to do is to write; if it raises, nothing is written.
         """
         with files.locked(os.path.join(self._root, self._where.lock(actor.stem)), _LOCK_TIMEOUT_S):
-            changed = change(self.load(actor.stem) or Manifest(None))
+            changed = change(self._loaded(actor.stem, before) or Manifest(None))
             document = ready[1] if ready and ready[0] is changed else codec.learnt(changed, actor, now)
             if document is None:
                 return changed, False
@@ -100,6 +109,15 @@ class Store:
             before_save()
             files.write_atomically(self.path(actor.stem), data, flush_folder=self._flushes)
             return saved, True
+
+    def _loaded(self, stem: str, before: Manifest | None) -> Manifest | None:
+        """As `load`; `before` itself if that is what is there: to parse a manifest costs a fraction of making sense of it."""
+        raw = local.read_bytes(self.path(stem))
+        if raw is None:
+            return None
+        name = self._where.manifest(stem)
+        same = before is not None and codec.parse_json(raw, name, hint=codec.MEND) == before.source
+        return before if same else codec.decode(raw, name)
 
     def flush(self) -> None:
         """Make every update so far durable: what a crash may still take back until then is a rename."""

@@ -10,24 +10,22 @@ looked at and it is known that the losses are not an unmounted disk or a wrong b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from operator import add
 
-from callsheet import codec, files, layout, local, migrate, reconcile, survey, system
+from callsheet import codec, files, layout, local, memo, migrate, reconcile, survey, system
 from callsheet.ahead import HashAhead
 from callsheet.cluster import Cluster
 from callsheet.dispatch import each
 from callsheet.errors import CallsheetError, LocalError, LossRefused, WorkerLost
 from callsheet.findings import findings
-from callsheet.hashing import HashedFile
-from callsheet.listing import Folders, list_actor, listing_order, not_seen
+from callsheet.listing import Task, list_actor, listing_order, not_seen, parts, tasks_of, together
 from callsheet.model import Actor, Entry, Listing, Manifest, Problem, Sight
-from callsheet.observe import Observer, Sighting
+from callsheet.observe import Observer, Scanned, Sighting
 from callsheet.reconcile import Losses
-from callsheet.remote import Remote
 from callsheet.report import ActorReport, Progress, Report, distinct
 from callsheet.run import Run, Stop, never
 
@@ -40,26 +38,19 @@ _FEW = 16
 """So many actors are listed one by one; for more, the whole prefix is listed."""
 
 _ATTEMPTS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One actor to be looked at. `listing` is its default folder in S3; None: the job lists it, if S3 is looked at.
-
-    `hashed` are its files of `Run.hashed`; `removed` its images of `Run.removed`.
-    """
-
-    actor: Actor
-    listing: Listing | None = None
-    hashed: Mapping[str, HashedFile] = field(default_factory=dict)
-    removed: frozenset[tuple[str, bool]] = frozenset()
+_HELD_IMAGES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a look came to, before any of it is recorded: the manifest that it rests on, and the one that it makes of it."""
+    """What a look came to, before any of it is recorded: the manifest that it rests on, and the one that it makes of it.
+
+    `raw` is what lay on disk of the former, `listing` what was listed.
+    """
 
     task: Task
+    raw: bytes | None
+    listing: Listing | None
     before: Manifest
     sighting: Sighting
     after: Manifest
@@ -75,9 +66,25 @@ class Outcome:
     problems: tuple[Problem, ...]
     losses: Losses = field(default_factory=Losses)
     hashed_bytes: int = 0
-    held: Held | None = None
+    held: Held | Task | None = None
     manifest: Manifest | None = None
     listed: bool = False
+
+
+class _Patience:
+    """What waits to be recorded: the first of it as it was seen. For more there may not be the memory, so that is looked at again."""
+
+    def __init__(self) -> None:
+        self._images = 0
+
+    def keep(self, outcome: Outcome) -> Outcome:
+        """The outcome, with what it takes to record it later."""
+        if not isinstance(outcome.held, Held):
+            return outcome
+        self._images += len(outcome.held.before.entries)
+        return (
+            outcome if self._images <= _HELD_IMAGES else replace(outcome, held=replace(outcome.held.task, listing=None))
+        )
 
 
 class _Halt:
@@ -120,17 +127,20 @@ def run_sync(
     actors = sorted(chosen.actors, key=lambda actor: listing_order(actor.name))
     few = bool(wanted) or (among is not None and len(among) <= _FEW)
     outcomes: list[Outcome] = []
-    halt = _Halt(stop)
+    halt, patience = _Halt(stop), _Patience()
     images = hashed_bytes = 0
     tasks: Iterator[Task] = map(Task, actors)
     if run.remote is not None and not few:
-        tasks = _listed(run, run.remote, actors, everyone if among is None else None, problems, halt)
+        known = everyone if among is None else None
+        tasks = together(
+            [tasks_of(part, run.where, run.remote, known, problems, halt) for part in parts(run.where, actors)]
+        )
     tasks = map(partial(_with_what_is_known, run), tasks)
     here = actors if not isinstance(executor, Cluster) else []
     with HashAhead(here, partial(_sure_to_be_hashed, run)) as ahead:
         run = replace(run, ahead=ahead, shows=on_look is not None)
         for outcome in each(executor, _look_and_record, run, tasks, len(actors), _lost, halt):
-            outcomes.append(_shown(outcome, on_look))
+            outcomes.append(patience.keep(_shown(outcome, on_look)))
             images += outcome.report.counts.total if outcome.report else 0
             hashed_bytes += outcome.hashed_bytes
             on_progress(Progress(len(outcomes), max(len(chosen.actors), len(outcomes)), images, hashed_bytes))
@@ -164,8 +174,8 @@ def _lost(task: Task, error: WorkerLost) -> Outcome:
     return _not_done(task.actor, error)
 
 
-def _lost_held(held: Held, error: WorkerLost) -> Outcome:
-    return _not_done(held.task.actor, error)
+def _lost_held(held: Held | Task, error: WorkerLost) -> Outcome:
+    return _not_done((held.task if isinstance(held, Held) else held).actor, error)
 
 
 def _not_done(actor: Actor, error: CallsheetError) -> Outcome:
@@ -182,42 +192,6 @@ def _sure_to_be_hashed(run: Run, actor: Actor) -> list[str]:
     return [path for path in paths if path not in known]
 
 
-def _listed(
-    run: Run,
-    remote: Remote,
-    actors: list[Actor],
-    everyone: survey.Survey | None,
-    problems: list[Problem],
-    halt: Stop,
-) -> Iterator[Task]:
-    """Each actor with its part of one listing of the whole prefix: a merge of two sorted streams.
-
-    `actors` are in the listing's order; folders that exist in S3 only come last, unless `everyone` is None. What went wrong
-    is added to `problems`. It ends where `halt` says so: what was not listed then is in no task.
-    """
-    waiting = actors[::-1]
-    strangers: dict[str, Listing] = {}
-    folders = Folders(run.where, remote)
-    for name, listing in folders:
-        if halt():
-            return
-        while waiting and listing_order(waiting[-1].name) < listing_order(name):
-            yield Task(waiting.pop(), Listing({}, complete=True))
-        if waiting and waiting[-1].name == name:
-            yield Task(waiting.pop(), listing)
-        elif everyone and layout.has_actor_form(name) and any(map(layout.is_image, listing.objects)):
-            strangers[name] = listing
-    if folders.error is not None:
-        problems.append(not_seen(run.where.bucket, folders.error))
-    while waiting:
-        yield Task(waiting.pop(), Listing({}, complete=folders.error is None))
-    if everyone:
-        actors, told = survey.only_in_s3(strangers, everyone)
-        problems.extend(told)
-        for actor in actors:
-            yield Task(actor, strangers[actor.name])
-
-
 def _look_and_record(run: Run, task: Task) -> Outcome:
     """The job of one actor. Whatever stops it is a problem in its outcome."""
     try:
@@ -226,21 +200,30 @@ def _look_and_record(run: Run, task: Task) -> Outcome:
         return _not_done(task.actor, error)
 
 
-def _record_held(run: Run, held: Held) -> Outcome:
+def _record_held(run: Run, held: Held | Task) -> Outcome:
     """Record a loss that was held back, now that it is known to be one."""
-    try:
-        return _record(run, held)
-    except _Stale:
-        accepting = replace(run, options=replace(run.options, accept_loss=True))
-        return _look_and_record(accepting, replace(held.task, listing=None))
+    if isinstance(held, Held):
+        try:
+            return _record(run, held)
+        except _Stale:
+            held = replace(held.task, listing=None)
+    return _look_and_record(replace(run, options=replace(run.options, accept_loss=True)), held)
 
 
 def _attempt(run: Run, task: Task) -> Outcome:
     """Look and record; if somebody else recorded what they saw in the meantime, look again."""
     for _ in range(_ATTEMPTS):
         held = _look(run, task)
+        if isinstance(held, Outcome):
+            return held
         if (held.losses.local_gone or held.losses.remote_gone) and not run.options.accept_loss:
             return Outcome(None, (), held.losses, held.sighting.hashed_bytes, held)
+        if (
+            run.may_wait is not None
+            and _listed_whole(held)
+            and run.may_wait(task.actor, held.after, held.sighting.hashed)
+        ):
+            return _unrecorded(run, held)
         try:
             return replace(_record(run, held), losses=held.losses)
         except _Stale:
@@ -249,32 +232,74 @@ def _attempt(run: Run, task: Task) -> Outcome:
     raise LocalError(f"{run.where.manifest(task.actor.stem)} kept changing while it was worked on", hint=hint)
 
 
-def _look(run: Run, task: Task) -> Held:
-    hashes = {**(run.ahead.take(task.actor) if run.ahead else {}), **task.hashed}
+def _look(run: Run, task: Task) -> Held | Outcome:
+    """What is to be recorded of an actor. It is what it came to, if this very look was had before."""
+    actor, listing, problems = task.actor, task.listing, list[Problem]()
+    hashes = {**(run.ahead.take(actor) if run.ahead else {}), **task.hashed}
     started_ns = system.time_ns()
-    before = run.store.load(task.actor.stem) or Manifest(None)
-    survey.claim(before, task.actor)
-    listing, problems = task.listing, list[Problem]()
+    raw, before = run.store.raw(actor.stem), None
     if listing is None and run.remote is not None:
-        listing, error = list_actor(run.where, run.remote, task.actor)
+        before = _claimed(run, actor, raw)
+        listing, error = list_actor(run.where, run.remote, actor)
         if error is not None:
             problems.append(not_seen(run.where.bucket, error))
+    settled_ns = run.store.settled_ns(actor.stem)
     observer = Observer(
         run.root,
         run.where,
-        task.actor,
+        actor,
         run.remote,
-        run.store.settled_ns(task.actor.stem),
+        settled_ns,
         hashes,
         verify=run.options.verify,
         download=run.options.download,
         problems=problems,
     )
-    sighting = observer.look(before, listing)
-    after, losses = _reconciled(run, task.actor, before, sighting)
+    scanned = observer.scan()
+    if raw is not None and not problems and not run.options.verify:
+        known = _remembered(run, actor, raw, scanned, listing, settled_ns)
+        if known is not None:
+            return known
+    before = before or _claimed(run, actor, raw)
+    sighting = observer.look(before, scanned, listing)
+    after, losses = _reconciled(run, actor, before, sighting)
     if task.removed:
         losses = _surprising(task.removed, before, after, losses)
-    return Held(task, before, sighting, after, losses, started_ns)
+    return Held(task, raw, listing, before, sighting, after, losses, started_ns)
+
+
+def _claimed(run: Run, actor: Actor, raw: bytes | None) -> Manifest:
+    """The manifest in its bytes. `ManifestError` if it cannot be used, `Collision` if it names another folder."""
+    manifest = Manifest(None) if raw is None else run.store.decode(actor.stem, raw)
+    survey.claim(manifest, actor)
+    return manifest
+
+
+def _remembered(
+    run: Run, actor: Actor, raw: bytes, scanned: Scanned, listing: Listing | None, settled_ns: int
+) -> Outcome | None:
+    """What an earlier look came to that saw the very same, if there was one."""
+    look = run.memos.look(actor, raw, scanned.scan, scanned.legacy, listing, settled_ns)
+    known = look and run.memos.recall(actor.stem, look)
+    if not known:
+        return None
+    manifest = _claimed(run, actor, raw) if run.shows or run.again else None
+    written = run.again and manifest is not None and manifest.updated == run.started
+    report = ActorReport(actor, known.counts, written, changes=known.changes)
+    losses = Losses(known.local_recorded, 0, known.remote_recorded, 0)
+    shown = manifest if run.shows else None
+    return Outcome(report, (), losses, manifest=shown, listed=listing is not None)
+
+
+def _remember(run: Run, held: Held, manifest: Manifest, *, written: bool) -> None:
+    """Keep what the look came to, of which there is nothing to tell, if the manifest now says just what was seen."""
+    actor, scanned = held.task.actor, held.sighting.scanned
+    raw = codec.dump_json(manifest.source) if written else held.raw
+    settled_ns = run.store.settled_ns(actor.stem)
+    if raw is None or not memo.settled(manifest, actor, run.where, scanned.scan, held.listing, settled_ns):
+        return
+    if look := run.memos.look(actor, raw, scanned.scan, scanned.legacy, held.listing, settled_ns):
+        run.memos.keep(actor.stem, look, memo.memo_of(manifest))
 
 
 def _surprising(removed: frozenset[tuple[str, bool]], before: Manifest, after: Manifest, losses: Losses) -> Losses:
@@ -299,6 +324,15 @@ def _reconciled(run: Run, actor: Actor, manifest: Manifest, sighting: Sighting) 
     return reconcile.reconcile(manifest, sighting.seen, actor, run.where, run.url_for, run.started)
 
 
+def _unrecorded(run: Run, held: Held) -> Outcome:
+    """What a look came to that is taken again and recorded then."""
+    manifest, sighting = held.after, held.sighting
+    report = ActorReport(held.task.actor, codec.counts(manifest), changes=reconcile.changes(manifest))
+    told = (*sighting.problems, *findings(manifest, held.task.actor, run.where))
+    shown = manifest if run.shows else None
+    return Outcome(report, told, held.losses, sighting.hashed_bytes, manifest=shown, listed=True)
+
+
 def _record(run: Run, held: Held) -> Outcome:
     """Record what was seen; what keeps that from being written is a problem beside those that were seen."""
     try:
@@ -316,25 +350,33 @@ def _bring_up(run: Run, held: Held) -> Outcome:
     if document and not run.options.dry_run:
 
         def on_top_of(fresh: Manifest) -> Manifest:
-            if fresh.source == held.before.source:
+            if fresh is held.before or fresh.source == held.before.source:
                 return held.after
             survey.claim(fresh, actor)
             if _without_marks(fresh) != _without_marks(held.before):
                 raise _Stale
             return _reconciled(run, actor, fresh, sighting)[0]
 
-        manifest, changed = run.store.update(actor, on_top_of, run.started, ready=(manifest, document))
-    if sighting.hashed_files and not run.options.dry_run and _all_confirmed(manifest, sighting):
+        manifest, changed = run.store.update(
+            actor, on_top_of, run.started, before=held.before, ready=(manifest, document)
+        )
+    if sighting.hashed and not run.options.dry_run and _all_confirmed(manifest, sighting):
         run.store.set_settled(actor.stem, held.started_ns)
     deleted, problems = migrate.response_json(run, actor, sighting.response, manifest)
     changed = changed or (run.again and manifest.updated == run.started)
     report = ActorReport(actor, codec.counts(manifest), changed, deleted, changes=reconcile.changes(manifest))
     told = (*sighting.problems, *findings(manifest, actor, run.where), *problems)
-    if sighting.leftovers and not run.options.dry_run:
+    if not told and not run.options.dry_run:
+        _remember(run, held, manifest, written=document is not None)
+    if sighting.scanned.scan.leftovers and not run.options.dry_run:
         files.sweep_temporaries(os.path.join(run.root, run.where.training_dir(actor.name)), run.started)
-    listed = sighting.seen.listing is not None and sighting.seen.listing.complete
     shown = manifest if run.shows else None
-    return Outcome(report, told, hashed_bytes=sighting.hashed_bytes, manifest=shown, listed=listed)
+    return Outcome(report, told, hashed_bytes=sighting.hashed_bytes, manifest=shown, listed=_listed_whole(held))
+
+
+def _listed_whole(held: Held) -> bool:
+    listing = held.sighting.seen.listing
+    return listing is not None and listing.complete
 
 
 def _all_confirmed(manifest: Manifest, sighting: Sighting) -> bool:

@@ -14,10 +14,16 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from typing import Literal, cast, overload
+
+_flush: Callable[[list[int]], list[int]] | None = None
+with suppress(ImportError):  # it is not there where no C compiler was
+    from callsheet._bulk import flush as _flush_in_c
+
+    _flush = _flush_in_c
 
 
 def open(path: str, flags: int, mode: int = 0o777) -> int:  # noqa: A001
@@ -50,6 +56,21 @@ def write(descriptor: int, data: memoryview) -> int:
 
 def fsync(descriptor: int) -> None:
     os.fsync(descriptor)
+
+
+def fsync_all(descriptors: Sequence[int]) -> list[OSError | None]:
+    """`fsync` of many files, at little more than the cost of one. What it raised for each, None if nothing."""
+    if _flush is not None:
+        return [OSError(error, os.strerror(error)) if error else None for error in _flush(list(descriptors))]
+    return [_error_of(fsync, descriptor) for descriptor in descriptors]
+
+
+def _error_of(call: Callable[[int], None], descriptor: int) -> OSError | None:
+    try:
+        call(descriptor)
+    except OSError as error:
+        return error
+    return None
 
 
 def fchmod(descriptor: int, mode: int) -> None:

@@ -7,19 +7,18 @@ and recorded.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
-from callsheet import again, amend, layout, pictures, system
+from callsheet import again, amend, layout, pictures, reconcile, system
 from callsheet.action import Action, Mark, Op, Outcome, PastRun, Plan, Step, Verb
 from callsheet.cluster import Cluster
 from callsheet.errors import CallsheetError, UnknownImage
 from callsheet.execute import OnMoved, OnOutcome, execute, make_durable
-from callsheet.hashing import HashedFile
 from callsheet.journal import Journal
 from callsheet.meter import Meter
-from callsheet.model import Actor, Manifest, Problem, Status
+from callsheet.model import Actor, HashedFile, Manifest, Problem, Status
 from callsheet.perform import Site
 from callsheet.plan import Choice, Subject, local_may_win, marks_taken_back, planned, restored, taken_back
 from callsheet.remote import Remote
@@ -49,10 +48,24 @@ def propose(
     executor: Executor,
     on_progress: OnProgress,
     stop: Stop,
+    *,
+    record_later: bool = False,
 ) -> Proposal:
-    """Look at the actors, and plan. `UnknownImage` if none of them has one of the images that the choice names."""
+    """Look at the actors, and plan. `UnknownImage` if none of them has one of the images that the choice names.
+
+    With `record_later`, what is seen of actors that the plan is about is recorded by `carry_out`, together with what that did.
+    """
     steps: dict[str, list[Action | Problem]] = {}
     met: set[str] = set()
+    unrecorded: dict[str, dict[str, HashedFile]] = {}
+
+    def may_wait(actor: Actor, manifest: Manifest, hashed: Sequence[HashedFile]) -> bool:
+        found = planned(verb, Subject(actor.name, manifest, run.where), choice)
+        if not any(isinstance(step, Action) for step in found):
+            return False
+        now_ns = system.time_ns()
+        unrecorded[actor.name] = {file.path: file for file in hashed if file.mtime_ns + reconcile.RACY_NS <= now_ns}
+        return True
 
     def look(actor: Actor, manifest: Manifest, listed: bool) -> None:
         met.update(entry.filename for entry in manifest.entries if entry.filename in choice.only)
@@ -63,11 +76,12 @@ def propose(
         if found:
             steps[actor.name] = found
 
+    run = replace(run, may_wait=may_wait if record_later else None)
     seen = run_sync(run, wanted, executor, on_progress, on_look=look, stop=stop)
     unknown = frozenset() if seen.interrupted else choice.only - met
     if unknown and all(problem.actor for problem in seen.problems):  # else they may be in S3, which was not seen
         raise _unknown(unknown, "`callsheet status ACTOR` tells what is there.")
-    return Proposal(_plan(verb, (step for name in sorted(steps) for step in steps[name])), seen)
+    return Proposal(_plan(verb, (step for name in sorted(steps) for step in steps[name])), seen, unrecorded)
 
 
 def propose_undo(run: Run, past: PastRun, executor: Executor, on_progress: OnProgress, stop: Stop = never) -> Proposal:
@@ -130,12 +144,14 @@ def _is_in_trash(run: Run, run_id: str, action: Action) -> bool:
 
 
 def carry_out(
-    run: Run, remote: Remote, journal: Journal, plan: Plan, movers: Executor, lookers: Executor, pace: Pace
+    run: Run, remote: Remote, journal: Journal, proposal: Proposal, movers: Executor, lookers: Executor, pace: Pace
 ) -> Transfer:
     """Do what a plan says, write down what came of it, look at what it touched, and record that.
 
-    The report is of the actors that were touched. `UsageError`, with nothing done, if the plan is not for a cluster, and `movers` are one.
+    The report is of the actors that were touched, and of those of which what was seen is not recorded yet. `UsageError`, with nothing done, if
+    the plan is not for a cluster, and `movers` are one.
     """
+    plan = proposal.plan
     if isinstance(movers, Cluster):
         again.check(plan.actions)
     site = Site(run.root, run.where, remote, run.id, Meter(pace.limit_bytes_s))
@@ -159,7 +175,7 @@ def carry_out(
         if plan.verb is Verb.UNDO:
             amend.agree_again(run, outcomes)
         amend.remove(run, outcomes)
-        report = _looked_again(run, outcomes, lookers, pace.on_progress)
+        report = _looked_again(run, outcomes, proposal.unrecorded, lookers, pace.on_progress)
     except CallsheetError as error:  # what was done is done, and must be told
         report = Report(plan.verb.value, (), (Problem("", "", error.code, error.sentence),))
     if recorder.failure is not None:
@@ -176,10 +192,18 @@ def carry_out(
     )
 
 
-def _looked_again(run: Run, outcomes: list[Outcome], executor: Executor, on_progress: OnProgress) -> Report:
+def _looked_again(
+    run: Run,
+    outcomes: list[Outcome],
+    unrecorded: Mapping[str, Mapping[str, HashedFile]],
+    executor: Executor,
+    on_progress: OnProgress,
+) -> Report:
     removals = (outcome.action for outcome in outcomes if outcome.problem is None and outcome.action.op.removes)
-    touched = frozenset(outcome.action.actor for outcome in outcomes)
-    again = replace(_expecting(run, removals), started=system.now(), hashed=_hashed(run, outcomes))
+    touched = unrecorded.keys() | {outcome.action.actor for outcome in outcomes}
+    hashed = _hashed(run, outcomes)
+    hashed |= {actor: {**found, **hashed.get(actor, {})} for actor, found in unrecorded.items()}
+    again = replace(_expecting(run, removals), started=system.now(), hashed=hashed)
     sent = [
         outcome.action
         for outcome in outcomes
@@ -196,7 +220,7 @@ def _looked_again(run: Run, outcomes: list[Outcome], executor: Executor, on_prog
                 )
                 apart.append(Problem(actor.name, entry.filename, "changing", message))
 
-    report = run_sync(again, (), executor, on_progress, among=touched, on_look=look)
+    report = run_sync(again, (), executor, on_progress, among=frozenset(touched), on_look=look)
     return replace(report, problems=distinct((*report.problems, *apart)))
 
 

@@ -26,7 +26,7 @@ from callsheet.errors import (
 )
 from callsheet.layout import endpoint_url, s3_url
 from callsheet.model import Location, RemoteObject
-from callsheet.remote import session
+from callsheet.remote import s3, session
 from callsheet.remote.breaker import Breaker
 from callsheet.remote.s3 import S3Remote
 from keys import NFC, NFD, ODD_KEYS, UNABLE
@@ -336,3 +336,25 @@ def test_a_url_for_anybody_is_made_without_a_request_where_there_are_such_urls(s
 def test_no_url_for_anybody_lasts_longer_than_a_quarter_of_an_hour(store: Store, expires_s: int) -> None:
     with pytest.raises(ValueError, match="900"):
         store.remote.presigned(Location(store.bucket, "a.jpg"), expires_s=expires_s, content_type="image/jpeg")
+
+
+BOUNDS = ["", "a", "a/", "a/b", "a/b.jpg", "a/b.jpg!", "a0", "b/", "b/é.jpg", "zz"]
+
+
+@pytest.mark.parametrize("prefix", ["", "a/"])
+def test_a_listing_is_of_the_keys_between_two(store: Store, prefix: str) -> None:
+    keys = ["a/a+b.jpg", "a/b.jpg", "a/b/c.jpg", "a/c%.jpg", "a0/x.jpg", "b/é.jpg", "b/ü.jpg"]
+    put_all(store, keys)
+    for after in BOUNDS:
+        for before in BOUNDS:
+            found = [one.location.key for one in store.remote.list(store.bucket, prefix, after=after, before=before)]
+            wanted = [key for key in keys if key.startswith(prefix) and key > after and (not before or key < before)]
+            assert found == wanted, (after, before)
+
+
+def test_a_listing_between_two_keys_goes_over_many_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "_PAGE_KEYS", 3)
+    keys = [f"x/{number:02}.jpg" for number in range(20)]
+    put_all(store, keys)
+    found = [one.location.key for one in store.remote.list(store.bucket, "x/", after=keys[4], before=keys[15])]
+    assert found == keys[5:15]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from behind import Faulty, faulty_tree
-from callsheet.remote import session
+from callsheet.remote import bulk, session
+from faults import without_extension
 from proxy import (
     proxy,
 )
@@ -21,6 +22,15 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     noted: list[float] = []
     monkeypatch.setattr(session, "pause", noted.append)
     return noted
+
+
+@pytest.fixture(params=["straight", "through Python"])
+def bodies(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which way bodies go; without the extension there is but one."""
+    if request.param == "through Python":
+        without_extension(monkeypatch)
+    elif bulk._receive is None:
+        pytest.skip("the extension was not built")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet import hashing
+from callsheet import hashing, sync
 from callsheet.errors import LossRefused, TreeError
 from callsheet.model import Location, Problem
 from callsheet.remote.directory import DirectoryRemote
@@ -251,6 +251,22 @@ def test_what_is_new_is_recorded_even_when_a_loss_is_not(tree: Tree) -> None:
         tree.library().sync()
     assert tree.statuses("0100") == {"a.png": "synced"}
     assert {name: seen for name, seen in tree.manifests().items() if name != "0100_manifest.json"} == manifests
+
+
+@pytest.mark.parametrize("kept_images", [20_000, 5])
+def test_losses_are_recorded_at_the_end_also_if_there_are_too_many_to_keep(
+    kept_images: int, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "_HELD_IMAGES", kept_images)
+    for number in range(30):
+        for image in range(3):
+            tree.image(f"{number:04}_x", f"{image}.png")
+    tree.library().sync()
+    for number in range(10):
+        (tree.folder(f"{number:04}_x") / "1.png").unlink()
+    report = tree.library().sync()
+    assert (report.counts.local_only, report.counts.missing, report.manifests_updated) == (80, 10, 10)
+    assert [row.actor.id for row in report.actors] == [f"{number:04}" for number in range(30)]
 
 
 def test_response_json_of_a_vanished_bucket_stays_until_the_loss_is_accepted(tree: Tree) -> None:

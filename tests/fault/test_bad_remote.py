@@ -368,8 +368,8 @@ class Breaking(MemoryRemote):
 
     after = 0
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
-        for number, item in enumerate(super().list(bucket, prefix)):
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
+        for number, item in enumerate(super().list(bucket, prefix, after=after, before=before)):
             if number == self.after:
                 raise Unreachable("Cannot list: the connection broke", hint="Repeat later")
             yield item
@@ -442,11 +442,11 @@ class Watched(MemoryRemote):
         self.refused: dict[str, RemoteError] = {}
         self.closed = False
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
         self.asked.append(f"list {bucket}")
         if bucket in self.refused:
             raise self.refused[bucket]
-        yield from super().list(bucket, prefix)
+        yield from super().list(bucket, prefix, after=after, before=before)
 
     def head(self, location: Location) -> RemoteObject:
         self.asked.append(f"head {location.bucket}")

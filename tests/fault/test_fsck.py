@@ -544,7 +544,7 @@ def test_what_a_run_puts_away_while_the_tree_is_checked_is_not_missing(
 
 def test_no_network_is_touched_unless_s3_is_read(sound: Tree) -> None:
     class Untouchable(MemoryRemote):
-        def list(self, bucket: str, prefix: str) -> Any:
+        def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Any:
             raise AssertionError(f"{bucket}/{prefix} was listed")
 
         def head(self, location: Location) -> Any:

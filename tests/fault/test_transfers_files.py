@@ -14,8 +14,8 @@ import pytest
 
 from callsheet import hashing
 from callsheet.errors import LocalError
-from callsheet.hashing import HashedFile
 from callsheet.library import Library
+from callsheet.model import HashedFile
 from callsheet.remote.memory import MemoryRemote
 from callsheet.report import Moved
 from factory import SETTLED_S, Tree, md5_of

@@ -226,6 +226,7 @@ def test_a_write_whose_every_answer_is_lost_is_told_as_failed_and_loses_nothing(
 # --- Bytes that are lost or flipped on the way ---------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("bodies")
 @pytest.mark.parametrize("kind", ["pull", "repair from S3"])
 def test_a_body_that_is_cut_short_is_fetched_to_its_end(anywhere: Faulty, kind: str) -> None:
     witness = anywhere.scene(kind)
@@ -238,6 +239,7 @@ def test_a_body_that_is_cut_short_is_fetched_to_its_end(anywhere: Faulty, kind: 
     witness.nothing_lost()
 
 
+@pytest.mark.usefixtures("bodies")
 @pytest.mark.parametrize("kind", ["pull", "repair from S3"])
 def test_a_body_that_is_always_cut_short_is_refused(faulty: Faulty, kind: str) -> None:
     witness = faulty.scene(kind)
@@ -251,6 +253,7 @@ def test_a_body_that_is_always_cut_short_is_refused(faulty: Faulty, kind: str) -
     faulty.finishes(kind, witness)
 
 
+@pytest.mark.usefixtures("bodies")
 @pytest.mark.parametrize("kind", ["pull", "repair from S3"])
 def test_flipped_bytes_are_fetched_again(anywhere: Faulty, kind: str) -> None:
     witness = anywhere.scene(kind)
@@ -263,6 +266,7 @@ def test_flipped_bytes_are_fetched_again(anywhere: Faulty, kind: str) -> None:
     witness.nothing_lost()
 
 
+@pytest.mark.usefixtures("bodies")
 @pytest.mark.parametrize("kind", ["pull", "repair from S3"])
 def test_bytes_that_are_always_flipped_are_refused_and_the_file_is_untouched(faulty: Faulty, kind: str) -> None:
     witness = faulty.scene(kind)
@@ -276,6 +280,7 @@ def test_bytes_that_are_always_flipped_are_refused_and_the_file_is_untouched(fau
     faulty.finishes(kind, witness)
 
 
+@pytest.mark.usefixtures("bodies")
 @pytest.mark.parametrize("kind", ["push", "repair S3"])
 def test_bytes_that_are_flipped_on_the_way_up_are_refused_by_the_server(anywhere: Faulty, kind: str) -> None:
     witness = anywhere.scene(kind)

@@ -12,8 +12,7 @@ import pytest
 
 from callsheet import ahead, layout, local
 from callsheet.ahead import HashAhead
-from callsheet.hashing import HashedFile
-from callsheet.model import Actor
+from callsheet.model import Actor, HashedFile
 from factory import SETTLED_S, Tree, md5_of
 
 ACTORS = [layout.shared_actor(f"{number:04}_actor") for number in range(40)]

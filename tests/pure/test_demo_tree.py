@@ -38,7 +38,7 @@ class Shelf:
         self.bodies[location] = body
         return md5
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
         raise AssertionError("a demo is written without looking")
 
     def head(self, location: Location) -> RemoteObject:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import callsheet
+from callsheet import memo
 
 SOURCE = Path(callsheet.__file__).parent
 
@@ -18,8 +19,8 @@ FLOORS = [
     {"errors", "model", "action"},
     {"layout", "codec", "legacy", "reconcile", "findings", "etag", "planfile", "plan", "report", "checkup", "invariants"},
     {
-        "system", "_md5lanes", "hashing", "ahead", "local", "files", "remote", "store", "meter", "pictures", "journal",
-        "cluster", "elsewhere",
+        "_bulk", "system", "_md5lanes", "hashing", "ahead", "local", "files", "remote", "store", "memo", "meter", "pictures",
+        "journal", "cluster", "elsewhere",
     },
     {
         "run", "listing", "survey", "observe", "migrate", "dispatch", "sync", "status",
@@ -40,23 +41,25 @@ WITHIN = {
     "report": {"layout", "planfile"},
     "checkup": {"layout"},
     "invariants": {"layout", "codec", "reconcile", "findings", "etag", "checkup"},
+    "system": {"_bulk"},
     "local": {"system"},
     "hashing": {"_md5lanes", "system"},
     "ahead": {"hashing", "system"},
     "files": {"local", "system"},
-    "remote": {"system"},
+    "remote": {"_bulk", "system"},
     "store": {"local", "files", "system"},
     "meter": {"system"},
     "pictures": {"system"},
+    "memo": {"local", "files", "system"},
     "journal": {"local", "files", "system"},
     "cluster": {"system"},
     "elsewhere": {"files", "remote", "store", "system"},
     "run": {"survey"},
-    "listing": {"run"},
+    "listing": {"run", "survey"},
     "survey": set(),
     "observe": {"listing", "survey", "run"},
     "migrate": {"run"},
-    "status": {"survey"},
+    "status": {"survey", "observe"},
     "dispatch": {"run"},
     "sync": {"run", "listing", "survey", "observe", "migrate", "dispatch"},
     "perform": set(),
@@ -76,7 +79,7 @@ WITHIN = {
 }
 BELOW_THE_SHELLS = set().union(*FLOORS[:4]) - {"system"}
 NOT_OF_THE_MACHINE = {
-    "O_APPEND", "O_CREAT", "O_DIRECTORY", "O_EXCL", "O_NOFOLLOW", "O_NONBLOCK", "O_RDONLY", "O_RDWR", "O_WRONLY",
+    "O_APPEND", "O_CREAT", "O_DIRECTORY", "O_EXCL", "O_NOFOLLOW", "O_NONBLOCK", "O_RDONLY", "O_RDWR", "O_TRUNC", "O_WRONLY",
     "DirEntry", "environ", "fspath", "sep", "stat_result", "strerror",
     "path.abspath", "path.basename", "path.commonpath", "path.commonprefix", "path.dirname", "path.join", "path.relpath",
     "path.samestat", "path.splitext",
@@ -168,7 +171,7 @@ def _calls_of_the_machine(path: Path) -> Iterator[str]:
                 yield f"{node.lineno}: os.{name}"
 
 
-@pytest.mark.parametrize("room", sorted(BELOW_THE_SHELLS - {"_md5lanes"}))
+@pytest.mark.parametrize("room", sorted(BELOW_THE_SHELLS - {"_bulk", "_md5lanes"}))
 def test_the_machine_is_asked_through_one_module_and_the_network_by_the_stores(room: str) -> None:
     for path in (path for path in _modules() if _room(path) == room):
         outside = {name for name in _imports(path) if not name.startswith("callsheet.")}
@@ -192,6 +195,12 @@ def test_only_reconcile_decides_on_a_status() -> None:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             assert not (isinstance(node, ast.keyword) and node.arg == "status" and "Status" in ast.unparse(node)), path
+
+
+def test_a_memo_rests_on_every_module_that_decides_what_a_look_comes_to() -> None:
+    deciding = {"memo", "observe", "reconcile", "findings", "legacy", "codec"}
+    used = set().union(*(_rooms_used(SOURCE / f"{name}.py") for name in deciding), deciding)
+    assert used - {"errors", "remote", "files", "system", "listing"} <= set(memo.RESTS_ON)
 
 
 def test_importing_the_package_costs_next_to_nothing() -> None:

@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 
 from callsheet import etag, hashing
 from callsheet.errors import ChangingFile, LocalError
+from callsheet.model import HashedFile
 
 try:
     from callsheet import _md5lanes
@@ -78,7 +79,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[str, str]
     return made
 
 
-def _hash(path: Path) -> hashing.HashedFile | LocalError:
+def _hash(path: Path) -> HashedFile | LocalError:
     (result,) = hashing.hash_files([str(path)])
     return result
 
@@ -137,9 +138,7 @@ def test_results_are_in_order_and_carry_size_and_time(way: str, tmp_path: Path) 
         path.write_bytes(b"x" * number)
         os.utime(path, ns=(0, 1_700_000_000_123_456_789 + number))
     assert hashing.hash_files([str(path) for path in paths]) == [
-        hashing.HashedFile(
-            str(path), number, 1_700_000_000_123_456_789 + number, hashlib.md5(b"x" * number).hexdigest()
-        )
+        HashedFile(str(path), number, 1_700_000_000_123_456_789 + number, hashlib.md5(b"x" * number).hexdigest())
         for number, path in enumerate(paths)
     ]
 
@@ -149,7 +148,7 @@ def test_times_before_1970_are_times(way: str, tmp_path: Path) -> None:
     path.touch()
     os.utime(path, ns=(0, -1_500_000_001))
     result = _hash(path)
-    assert isinstance(result, hashing.HashedFile)
+    assert isinstance(result, HashedFile)
     assert result.mtime_ns == path.stat().st_mtime_ns == -1_500_000_001
 
 
@@ -159,7 +158,7 @@ def test_many_threads_at_once(way: str, shelf: dict[int, tuple[str, str]]) -> No
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda call: hashing.hash_files([path for path, _ in call]), calls))
     for call, result in zip(calls, results, strict=True):
-        assert [file.md5 for file in result if isinstance(file, hashing.HashedFile)] == [md5 for _, md5 in call]
+        assert [file.md5 for file in result if isinstance(file, HashedFile)] == [md5 for _, md5 in call]
 
 
 def test_no_files_are_no_results(way: str) -> None:
@@ -190,7 +189,7 @@ def test_one_bad_file_never_stops_the_others(way: str, tmp_path: Path) -> None:
     }
     paths = [path for name in bad for path in (name, str(good))]
     results = hashing.hash_files(paths)
-    assert [result.md5 for result in results[1::2] if isinstance(result, hashing.HashedFile)] == [
+    assert [result.md5 for result in results[1::2] if isinstance(result, HashedFile)] == [
         hashlib.md5(b"good").hexdigest()
     ] * len(bad)
     for result, message in zip(results[::2], bad.values(), strict=True):
@@ -217,7 +216,7 @@ def test_a_name_that_is_not_unicode_is_a_name(way: str, tmp_path: Path) -> None:
     path = os.fsencode(tmp_path) + b"/\xff.png"
     Path(os.fsdecode(path)).write_bytes(b"abc")
     (result,) = hashing.hash_files([os.fsdecode(path)])
-    assert isinstance(result, hashing.HashedFile)
+    assert isinstance(result, HashedFile)
     assert result.md5 == "900150983cd24fb0d6963f7d28e17f72"
 
 
@@ -250,7 +249,7 @@ def test_few_file_descriptors_are_enough(
     files = list(shelf.values())
     scarce(free)
     results = hashing.hash_files([path for path, _ in files])
-    assert [result.md5 for result in results if isinstance(result, hashing.HashedFile)] == [md5 for _, md5 in files]
+    assert [result.md5 for result in results if isinstance(result, HashedFile)] == [md5 for _, md5 in files]
 
 
 def test_no_file_descriptor_is_an_error_of_each_file(
@@ -282,8 +281,8 @@ def test_a_file_that_is_touched_while_it_is_read_has_no_hash(way: str, tmp_path:
     assert isinstance(changing, ChangingFile)
     assert str(changing) == f"{path} changed while it was hashed"
     assert changing.hint
-    assert isinstance(still, hashing.HashedFile)
-    assert isinstance(_hash(path), hashing.HashedFile)
+    assert isinstance(still, HashedFile)
+    assert isinstance(_hash(path), HashedFile)
 
 
 @pytest.mark.parametrize("sizes", [range(0, 6_000_000, 1001), range(6_000_000, 0, -1001)], ids=["growing", "shrinking"])
@@ -296,7 +295,7 @@ def test_a_file_of_changing_size_has_the_hash_of_one_of_its_states_or_none(
     with _meanwhile(lambda: os.truncate(path, next(states, sizes[-1]))):
         results = [_hash(path) for _ in range(10)]
     for result in results:
-        if isinstance(result, hashing.HashedFile):
+        if isinstance(result, HashedFile):
             assert result.md5 == hashlib.md5(bytes(result.size_bytes)).hexdigest()
         else:
             assert isinstance(result, ChangingFile)
@@ -329,10 +328,10 @@ def test_a_changed_file_alone_is_read_anew_three_times_at_most(
     monkeypatch.setattr(hashing, "_hash_once", hash_once)
     still, busy, quiet = hashing.hash_files(paths)
     assert asked == [paths, *[[paths[1]]] * min(changes, 2)]
-    assert still == hashing.HashedFile(paths[0], 1, 1, paths[0])
-    assert quiet == hashing.HashedFile(paths[2], 1, 1, paths[2])
+    assert still == HashedFile(paths[0], 1, 1, paths[0])
+    assert quiet == HashedFile(paths[2], 1, 1, paths[2])
     if changes < 3:
-        assert busy == hashing.HashedFile(paths[1], 1, changes + 1, paths[1])
+        assert busy == HashedFile(paths[1], 1, changes + 1, paths[1])
     else:
         assert isinstance(busy, ChangingFile)
 

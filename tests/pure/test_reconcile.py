@@ -188,9 +188,9 @@ def test_evidence_is_claimed_only_for_what_was_checked(record: str, here: str, t
     [
         (remote(A), Evidence.ETAG),
         (remote(MULTIPART, md5=A), Evidence.MD5),
-        (replace(remote(MULTIPART), md5=A, md5_evidence=Evidence.MULTIPART_ETAG), Evidence.MULTIPART_ETAG),
-        (replace(remote(KMS), md5=A, md5_evidence=Evidence.CONTENT), Evidence.CONTENT),
-        (replace(remote(KMS), md5=B, md5_evidence=Evidence.CONTENT), Evidence.CONTENT),
+        (remote(MULTIPART)._replace(md5=A, md5_evidence=Evidence.MULTIPART_ETAG), Evidence.MULTIPART_ETAG),
+        (remote(KMS)._replace(md5=A, md5_evidence=Evidence.CONTENT), Evidence.CONTENT),
+        (remote(KMS)._replace(md5=B, md5_evidence=Evidence.CONTENT), Evidence.CONTENT),
         (remote(B, 11), Evidence.LISTED),
         (remote(KMS), Evidence.RECORDED),
         (Sight.ABSENT, Evidence.LISTED),
@@ -204,7 +204,7 @@ def test_a_status_says_how_it_is_known(there: RemoteObject | Sight, evidence: Ev
 
 
 def test_content_that_was_read_once_is_known_by_its_etag_from_then_on() -> None:
-    read = replace(remote(KMS), md5=A, md5_evidence=Evidence.CONTENT)
+    read = remote(KMS)._replace(md5=A, md5_evidence=Evidence.CONTENT)
     first = _run(Manifest(None), _seen(local(), read))
     assert not needs_look(first.entries[0], local(), remote(KMS))
     assert _run(first, _seen(local(), remote(KMS)), NOW + timedelta(1)) == first
@@ -391,7 +391,7 @@ def test_a_missing_image_lends_its_hash_to_no_file() -> None:
 
 
 def test_what_was_proven_by_reading_stays_proven_by_reading_after_an_edit() -> None:
-    read = replace(remote(KMS), md5=A, md5_evidence=Evidence.CONTENT)
+    read = remote(KMS)._replace(md5=A, md5_evidence=Evidence.CONTENT)
     first = _run(Manifest(None), _seen(local(), read))
     edited = _run(first, _seen(local(B), remote(KMS))).entries[0]
     assert (edited.status, edited.evidence) == (Status.OUT_OF_SYNC, Evidence.CONTENT)

@@ -343,9 +343,9 @@ def test_a_large_folder_elsewhere_is_not_listed_to_its_end(tree: Tree) -> None:
     listed = 0
     listing = tree.remote.list
 
-    def counted(bucket: str, prefix: str) -> Iterator[RemoteObject]:
+    def counted(bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
         nonlocal listed
-        for item in listing(bucket, prefix):
+        for item in listing(bucket, prefix, after=after, before=before):
             listed += bucket == USER_BUCKET
             yield item
 

@@ -96,8 +96,8 @@ def test_a_stop_reaches_actors_that_wait_for_a_thread(tree: Tree, library: Libra
 class Endless(MemoryRemote):
     """Its listing goes on until somebody stops."""
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
-        (first,) = super().list(bucket, prefix)
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
+        (first,) = super().list(bucket, prefix, after=after, before=before)
         for number in itertools.count():
             place = type(first.location)(bucket, f"{prefix}{number:09}_stranger/a.txt")
             yield type(first)(place, first.size_bytes, first.etag, first.last_modified)

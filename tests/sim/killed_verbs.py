@@ -93,7 +93,8 @@ class Scene:
         """All that the verb finds to do."""
         if verb == "undo":
             return self.library().plan_undo(past)
-        return self.library().plan(verb, ACTORS if verb == "rm" else (), prefer="s3" if verb == "repair" else "")
+        prefer = "s3" if verb == "repair" else ""
+        return self.library().plan(verb, ACTORS if verb == "rm" else (), prefer=prefer, record_later=True)
 
     def check_statuses(self) -> None:
         """After a sync, each status is what the bytes say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -96,7 +97,10 @@ class World(RuleBasedStateMachine):
         assert self.library().sync(accept_loss=True).problems == ()
         self.check()
         before = self.tree.manifests()
-        assert self.library().sync(accept_loss=True).manifests_updated == 0
+        again = self.library().sync(accept_loss=True)
+        assert again.manifests_updated == 0
+        shutil.rmtree(self.tree.root / self.tree.where.state_dir / "memos", ignore_errors=True)
+        assert self.library().sync(accept_loss=True) == again
         assert self.library().sync(offline=True, accept_loss=True).manifests_updated == 0
         assert self.tree.manifests() == before
 

@@ -101,8 +101,8 @@ class Troubled:
         self._remote = remote
         self._gate = gate
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
-        yield from self._through("list", lambda: self._remote.list(bucket, prefix))
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
+        yield from self._through("list", lambda: self._remote.list(bucket, prefix, after=after, before=before))
 
     def head(self, location: Location) -> RemoteObject:
         return self._through(f"look at {location}", lambda: self._remote.head(location))

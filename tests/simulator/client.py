@@ -8,6 +8,7 @@ from typing import TypeVar
 from callsheet.layout import s3_url
 from callsheet.model import Location, RemoteObject
 from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
+from callsheet.remote.names import within
 from simulator.cloud import Cloud
 from simulator.engine import Engine, broken
 
@@ -22,14 +23,14 @@ class Client:
         self._engine = engine
         self._cloud = cloud
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
         pages = self._cloud.pages(bucket, prefix)
         while True:
             self._engine.call("list", f"{bucket}/{prefix}", side="store")
             page = next(pages, None)
             if page is None:
                 return
-            yield from page
+            yield from (one for one in page if within(one.location.key, after, before))
             if len(page) < self._cloud.page:
                 return
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from callsheet import etag
@@ -43,7 +43,7 @@ class Cloud:
             objects = self._bucket(bucket)
             keys = sorted(key for key in objects if key.startswith(prefix) and key > last)
             found = [objects[key].described for key in keys[: self.page]]
-            yield [replace(item, etag_is_md5=None, md5=None, md5_evidence=None) for item in found]
+            yield [item._replace(etag_is_md5=None, md5=None, md5_evidence=None) for item in found]
             if len(keys) <= self.page:
                 return
             last = keys[self.page - 1]

@@ -156,6 +156,16 @@ class Disk:
             else:
                 yield at, inode
 
+    def surviving_files(self) -> Iterator[bytes]:
+        """What a power cut at this moment would surely leave of all files."""
+        waiting = [self.root]
+        while waiting:
+            for child in waiting.pop().kept.values():
+                if child.is_folder:
+                    waiting.append(child)
+                else:
+                    yield child.synced
+
     def surviving(self, path: str) -> bytes | None:
         """What a power cut at this moment would surely leave of a file; None if not even the name."""
         inode = self.root

@@ -11,7 +11,7 @@ import io
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -379,6 +379,8 @@ class System:
             raise failure(errno.EEXIST, path)
         if inode is None and creates:
             inode = disk.create(path)
+        elif inode is not None and flags & os.O_TRUNC:
+            inode.data.clear()
         descriptor = disk.open(inode or disk.find(path), self._engine.current, append=bool(flags & os.O_APPEND))
         if after is not None:
             after()
@@ -406,6 +408,17 @@ class System:
         self._disk.fsync(self._disk.at(descriptor).inode)
         if after is not None:
             after()
+
+    def fsync_all(self, descriptors: Sequence[int]) -> list[OSError | None]:
+        told: list[OSError | None] = []
+        for descriptor in descriptors:
+            try:
+                self.fsync(descriptor)
+            except OSError as error:
+                told.append(error)
+            else:
+                told.append(None)
+        return told
 
     def fchmod(self, descriptor: int, mode: int) -> None:
         self._engine.call("fchmod", f"descriptor {descriptor}")

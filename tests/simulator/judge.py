@@ -57,6 +57,7 @@ class Judge(Watch):
 
     beliefs: dict[str, Beliefs] = field(default_factory=dict)
     _dropped: dict[bytes, int] = field(default_factory=dict)
+    _doubtful: set[bytes] = field(default_factory=set)
     _changed: dict[object, tuple[int, Process | None]] = field(default_factory=dict)
 
     # 1. Bytes survive.
@@ -71,11 +72,20 @@ class Judge(Watch):
 
     def lost_file(self, process: Process | None, path: str, content: bytes) -> None:
         self._lost(process, content, path)
+        self._doubt(process, content)
 
     def lost_object(self, process: Process | None, what: str, body: bytes) -> None:
         if process is not None and process.user:
             self._dropped[body] = self.engine.serial
         self._lost(process, body, what)
+        self._doubt(process, body)
+
+    def _doubt(self, process: Process | None, content: bytes) -> None:
+        """A user took away the last copy that would have survived a power cut."""
+        if process is not None and process.user and content in self.contents:
+            flushed = {kept for machine in self.machines for kept in machine.disk.surviving_files()}
+            if content not in flushed and content not in set(self.cloud.bodies()):
+                self._doubtful.add(content)
 
     def _lost(self, process: Process | None, content: bytes, where: str) -> None:
         if content not in self.contents or content in set(self.everywhere()):
@@ -91,7 +101,8 @@ class Judge(Watch):
 
     def after_cut(self, machine: Machine, before: frozenset[bytes]) -> None:
         lost = before - set(self.everywhere())
-        if lost:
+        self.given_up |= lost & self._doubtful
+        if lost := lost - self._doubtful:
             self.engine.break_promise(
                 f"promise 1: the power was cut, and {[self.contents[content] for content in lost]} is gone"
             )

@@ -309,14 +309,16 @@ class Play:
             verify=number % 7 == 3, accept_loss=number % 2 == 1, offline=number % 11 == 5, executor=self.executor
         )
 
-    def _proposal(self, deed: Deed, machine: Machine, verb: str) -> Proposal:
+    def _proposal(self, deed: Deed, machine: Machine, verb: str, *, record_later: bool = False) -> Proposal:
         wanted = (deed.image[0],) if deed.scope != "all" or verb == "rm" else ()
         only = (deed.image[1],) if deed.scope == "image" else ()
         prefer = ("", "local", "s3")[deed.number % 3] if verb == "repair" else ""
-        return self.library(machine).plan(verb, wanted, only=only, prefer=prefer, executor=self.executor)
+        return self.library(machine).plan(
+            verb, wanted, only=only, prefer=prefer, record_later=record_later, executor=self.executor
+        )
 
     def _verb(self, deed: Deed, machine: Machine) -> None:
-        proposal = self._proposal(deed, machine, deed.what)
+        proposal = self._proposal(deed, machine, deed.what, record_later=deed.number % 2 == 1)
         self.library(machine).apply(proposal, executor=self.executor)
 
     def _plan(self, deed: Deed, machine: Machine) -> None:

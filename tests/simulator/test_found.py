@@ -21,6 +21,12 @@ FOUND = {
         (Deed("response", _IMAGE, number=6),),
         (Deed("sync", strike=Strike("cut", 70)),),
     ),
+    # A folder that was to be flushed before it was there was taken for flushed, and its name was not when it was made.
+    "response.json goes after a pull into a tree without manifests": (
+        (Deed("upload", _IMAGE, "picture 1"),),
+        (Deed("upload", (ACTORS[1], "b.png"), "picture 4"),),
+        (Deed("pull", number=9), Deed("response", _IMAGE)),
+    ),
     # An image got its place back, and lost its name in the trash, before the new name was flushed.
     "an image that was restored is gone after a power cut": (
         (Deed("save", _IMAGE, "picture 1"),),

@@ -209,6 +209,7 @@ def _move(
                 good=good,
                 prefer=prefer or "",
                 dry_run=dry_run or plan_out is not None,
+                record_later=True,
                 executor=executor,
                 on_progress=show.look,
             )

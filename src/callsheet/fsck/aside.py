@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from callsheet import files, hashing, layout, local, system
 from callsheet.fsck.scope import Scope
-from callsheet.hashing import HashedFile
-from callsheet.model import Manifest
+from callsheet.model import HashedFile, Manifest
 
 
 @dataclass(frozen=True, slots=True)

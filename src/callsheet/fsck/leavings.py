@@ -17,7 +17,7 @@ from callsheet.model import Manifest
 _JSON = ".json"
 _LOCK = ".lock"
 _SERVER_LOCK = "server.lock"
-_STATE = frozenset({"locks", "trash", "runs", "hashed", "jobs", "thumbnails", "demo"})
+_STATE = frozenset({"locks", "trash", "runs", "hashed", "memos", "jobs", "thumbnails", "demo"})
 _SUBFOLDERS = frozenset({"plans", "problems"})
 
 

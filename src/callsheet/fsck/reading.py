@@ -17,7 +17,7 @@ from callsheet.errors import ChangingFile, LocalError, NoSuchBucket, NoSuchObjec
 from callsheet.fsck.scope import Scope
 from callsheet.listing import list_actor
 from callsheet.local import Found
-from callsheet.model import Actor, Entry, Location, Manifest, RemoteObject, Status
+from callsheet.model import Actor, Entry, HashedFile, Location, Manifest, RemoteObject, Status
 from callsheet.remote import Remote
 from callsheet.remote.contract import Reading
 
@@ -63,7 +63,7 @@ class Reader:
             yield from self._of_object(entry, location, tag, remote)
 
     def _of_file(
-        self, entry: Entry, found: Found, result: hashing.HashedFile | LocalError, settled_ns: int
+        self, entry: Entry, found: Found, result: HashedFile | LocalError, settled_ns: int
     ) -> Iterator[Finding]:
         name, filename = self.actor.name, entry.filename
         if isinstance(result, LocalError):

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from operator import lt
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
@@ -26,6 +28,18 @@ _S3CMD_HEADER = "x-amz-meta-s3cmd-attrs"
 _S3CMD_MD5 = re.compile(r"(?:^|/)md5:([0-9a-f]{32})(?:/|$)", re.ASCII)
 _CHECKSUM_HEADER = "x-amz-checksum-md5"
 _MOST_DIGITS = 18
+
+# An object of a listing as nearly every store writes it: key, time to the second, ETag and size. It matches nothing that XML
+# would read otherwise: the key is in printable ASCII without markup, and every element stands where it is looked for.
+_USUAL = re.compile(
+    r"<Contents>\s*<Key>([!-%'-;=?-~]+)</Key>\s*"
+    r"<LastModified>(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?Z</LastModified>\s*"
+    r"<ETag>(?:&quot;|\")?([0-9A-Za-z-]*)(?:&quot;|\")?</ETag>\s*"
+    r"(?:<ChecksumAlgorithm>\w*</ChecksumAlgorithm>\s*|<ChecksumType>\w*</ChecksumType>\s*)*"
+    r"<Size>(\d{1,18})</Size>\s*(?:<StorageClass>\w*</StorageClass>\s*)?</Contents>\s*",
+    re.ASCII,
+)
+_GROUPS = _USUAL.groups + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +58,9 @@ def unquoted(etag: str) -> str:
 def read_page(body: bytes, bucket: str, prefix: str, after: str) -> Page:
     """A page of ListObjectsV2 whose keys all come after `after`. Raises `BrokenListing` if it makes no sense."""
     where = f"The listing of s3://{bucket}/{printable(prefix)}"
+    usual, rest = _usual(body)
     try:
-        root = parse_xml(body)
+        root = parse_xml(rest)
     except ElementTree.ParseError as error:
         raise BrokenListing(f"{where} is no XML", hint="Check AWS_ENDPOINT_URL_S3: is that an S3 store?") from error
     if local_name(root) != "ListBucketResult":
@@ -53,12 +68,15 @@ def read_page(body: bytes, bucket: str, prefix: str, after: str) -> Page:
     fields = _fields(root)
     try:
         encoded = fields.get("EncodingType") == "url"
-        objects = tuple(_listed(child, bucket, encoded) for child in root if local_name(child) == "Contents")
+        if usual:
+            objects = tuple(_columns(usual, bucket, encoded))
+        else:
+            objects = tuple(_listed(child, bucket, encoded) for child in root if local_name(child) == "Contents")
         truncated = {"true": True, "false": False}[fields["IsTruncated"]]
         token = fields["NextContinuationToken"] if truncated else ""
     except (KeyError, ValueError, OverflowError) as error:
         raise BrokenListing(f"{where} lacks what a listing must have, or has it in a wrong form") from error
-    _check_keys(objects, prefix, after, where)
+    _check_keys([listed.location.key for listed in objects], prefix, after, where)
     if truncated and not (token and objects):
         raise BrokenListing(f"{where} says that it goes on, but not where")
     return Page(objects, token)
@@ -69,7 +87,7 @@ def read_head(location: Location, headers: Mapping[str, str]) -> RemoteObject:
     etag = unquoted(headers.get("etag", ""))
     try:
         size_bytes = _size(headers["content-length"])
-        last_modified = _utc(parsedate_to_datetime(headers["last-modified"]))
+        last_modified = _moment(headers["last-modified"])
     except (KeyError, ValueError, OverflowError) as error:
         raise RemoteError(f"The store describes {shown(location)} without a size or a time") from error
     told = etag_is_md5(etag, headers)
@@ -77,6 +95,12 @@ def read_head(location: Location, headers: Mapping[str, str]) -> RemoteObject:
     if told and md5 != etag:
         md5 = None  # metadata that an overwrite left behind: the ETag is computed from the bytes
     return RemoteObject(location, size_bytes, etag, last_modified, told, md5, None if md5 is None else Evidence.MD5)
+
+
+@lru_cache(maxsize=256)
+def _moment(text: str) -> datetime:
+    """A time as HTTP writes it, in UTC; what was uploaded together has few of them. `ValueError` or `OverflowError` if it is none."""
+    return _utc(parsedate_to_datetime(text))
 
 
 def known_md5(described: RemoteObject) -> str | None:
@@ -102,8 +126,7 @@ def _recorded_md5(headers: Mapping[str, str]) -> str | None:
     """S3's own checksum, else what the uploader kept in the metadata: ours and rclone's form, then s3cmd's."""
     # A checksum of checksums ends in "-<parts>" and is not Base64 of 16 bytes.
     for header in (_CHECKSUM_HEADER, MD5_HEADER):
-        md5 = md5_from_base64(headers.get(header, ""))
-        if md5 is not None:
+        if header in headers and (md5 := md5_from_base64(headers[header])) is not None:
             return md5
     attributes = _S3CMD_MD5.search(headers.get(_S3CMD_HEADER, ""))
     return attributes[1] if attributes else None
@@ -137,15 +160,32 @@ def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _check_keys(objects: tuple[RemoteObject, ...], prefix: str, after: str, where: str) -> None:
-    for key in _keys(objects):
-        if not key.startswith(prefix):
-            raise BrokenListing(f"{where} has a key that it was not asked for")
-        # Code points sort as their UTF-8 bytes do.
-        if key <= after:
-            raise BrokenListing(f"{where} is not in ascending order, or repeats a key")
-        after = key
+def _usual(body: bytes) -> tuple[list[str], bytes]:
+    """A page's objects, if all of them are written as usual, as what `_USUAL.split` makes of them; and the page without them.
+
+    Reading them one by one as XML takes several times as long.
+    """
+    if not body.isascii() or b"<!" in body:  # a comment, a document type or a CDATA section may stand anywhere
+        return [], body
+    parts = _USUAL.split(body.decode())
+    if len(parts) == 1:
+        return [], body
+    head, between, tail = parts[0], parts[_GROUPS:-1:_GROUPS], parts[-1]
+    inside = "<ListBucketResult" in head and not any(between) and "</ListBucketResult>" in tail
+    return (parts, (head + tail).encode()) if inside and "Contents" not in head + tail else ([], body)
 
 
-def _keys(objects: tuple[RemoteObject, ...]) -> Iterator[str]:
-    return (listed.location.key for listed in objects)
+def _columns(usual: list[str], bucket: str, encoded: bool) -> Iterator[RemoteObject]:
+    keys, times, etags, sizes = (usual[start::_GROUPS] for start in range(1, _GROUPS))
+    if encoded:
+        keys = [unquote_plus(key, errors="strict") if "%" in key or "+" in key else key for key in keys]
+    for key, time, etag, size in zip(keys, times, etags, sizes, strict=True):
+        yield RemoteObject(Location(bucket, key), int(size), etag, datetime.fromisoformat(f"{time}+00:00"))
+
+
+def _check_keys(keys: list[str], prefix: str, after: str, where: str) -> None:
+    # Code points sort as their UTF-8 bytes do; what starts with a prefix lies together.
+    if keys and not (keys[0].startswith(prefix) and keys[-1].startswith(prefix)):
+        raise BrokenListing(f"{where} has a key that it was not asked for")
+    if not all(map(lt, [after, *keys], keys)):
+        raise BrokenListing(f"{where} is not in ascending order, or repeats a key")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Generator, Iterable, Iterator
+import socket
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from callsheet.errors import BadDigest, LocalError
 from callsheet.model import Location
+from callsheet.remote import bulk
 from callsheet.remote.contract import Source
 from callsheet.remote.names import shown
 
@@ -45,10 +48,7 @@ def blocks(file: BinaryIO, size_bytes: int, location: Location) -> Generator[byt
         except OSError as error:
             raise _unreadable(location, error) from error
         if not block:
-            raise BadDigest(
-                f"Cannot write {shown(location)}: the file ended {left_bytes} bytes early",
-                hint="Sync again: the file may have changed",
-            )
+            raise _ended_early(location, left_bytes)
         left_bytes -= len(block)
         yield block
 
@@ -64,9 +64,47 @@ def part(body: bytes | Source, start: int, size_bytes: int) -> Source:
     return Source(size_bytes, at_start)
 
 
+@dataclass(frozen=True, slots=True)
+class Straight:
+    """A file that a socket may be given without its being read. As an iterable, it is read all the same, in pieces."""
+
+    file: BinaryIO
+    size_bytes: int
+    sent: Callable[[int], None]
+    location: Location
+
+    def __iter__(self) -> Iterator[memoryview]:
+        return self._pieces(self.size_bytes)
+
+    def send(self, sock: socket.socket) -> None:
+        """All of it, to a socket of which `bulk.sends`. Raises as `blocks`, and what sockets do."""
+        left_bytes = self.size_bytes
+        while left_bytes:
+            moved = bulk.send(sock, self.file.fileno(), min(left_bytes, BLOCK_BYTES))
+            if moved is None:  # the file system cannot do it
+                for piece in self._pieces(left_bytes):
+                    sock.sendall(piece)
+                return
+            self.sent(moved.size_bytes)
+            left_bytes -= moved.size_bytes
+            if moved.file_error is not None:
+                raise _unreadable(self.location, moved.file_error) from moved.file_error
+            if moved.socket_error is not None:
+                raise moved.socket_error
+            if not moved.size_bytes:
+                raise _ended_early(self.location, left_bytes)
+
+    def _pieces(self, size_bytes: int) -> Iterator[memoryview]:
+        return (piece for block in blocks(self.file, size_bytes, self.location) for piece in _pieces(block))
+
+
 @contextlib.contextmanager
 def sendable(body: bytes | Source | None, location: Location) -> Iterator[Iterable[bytes | memoryview] | None]:
-    """The body in pieces to be sent, in constant memory. What can be read at once is read before anything is sent."""
+    """The body in pieces to be sent, in constant memory. What is to be read, and can be at once, is read before anything is sent."""
+    if isinstance(body, Source) and body.sent is not None:
+        with opened(body, location) as file:
+            yield Straight(file, body.size_bytes, body.sent, location)
+        return
     if isinstance(body, Source) and body.size_bytes > BLOCK_BYTES:
         with opened(body, location) as file:
             yield (piece for block in blocks(file, body.size_bytes, location) for piece in _pieces(block))
@@ -80,6 +118,13 @@ def sendable(body: bytes | Source | None, location: Location) -> Iterator[Iterab
 def _pieces(block: bytes) -> list[memoryview]:
     view = memoryview(block)
     return [view[start : start + _SENT_BYTES] for start in range(0, len(block), _SENT_BYTES)]
+
+
+def _ended_early(location: Location, left_bytes: int) -> BadDigest:
+    return BadDigest(
+        f"Cannot write {shown(location)}: the file ended {left_bytes} bytes early",
+        hint="Sync again: the file may have changed",
+    )
 
 
 def _unreadable(location: Location, error: OSError) -> LocalError:

@@ -25,10 +25,10 @@ class Breaker:
     def __reduce__(self) -> tuple[type[Breaker], tuple[Remote]]:
         return Breaker, (self._remote,)
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
         self._check(bucket)
         try:
-            yield from self._remote.list(bucket, prefix)
+            yield from self._remote.list(bucket, prefix, after=after, before=before)
         except RemoteError as error:
             self._raise_first(bucket, error)
 

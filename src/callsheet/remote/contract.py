@@ -32,10 +32,14 @@ Held = str | None | Anything
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Bytes to be stored, `size_bytes` of them. Each call of `open` gives a seekable file at its first byte; whoever calls closes it."""
+    """Bytes to be stored, `size_bytes` of them. Each call of `open` gives a seekable file at its first byte; whoever calls closes it.
+
+    With `sent`, the bytes need not be read: they may go to a socket straight from the file's descriptor, and `sent` is told how many went.
+    """
 
     size_bytes: int
     open: Callable[[], BinaryIO]
+    sent: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,14 @@ class Reading:
     """An object as the store described it when it began to send it, and its bytes in blocks of at most 1 MiB.
 
     The blocks raise `Unreachable` if they end short of `described.size_bytes`. Nothing else checks them: that is for the reader.
+
+    `pour`, if the store has it, puts the bytes into a file instead, from where its descriptor stands, and tells how many each time: with less
+    ado than block by block. It raises what the blocks do, and `OSError` if they cannot be written. The blocks are closed all the same.
     """
 
     described: RemoteObject
     blocks: Generator[bytes | bytearray]
+    pour: Callable[[BinaryIO], Iterator[int]] | None = None
 
 
 class Remote(Protocol):
@@ -63,8 +71,9 @@ class Remote(Protocol):
     `last_modified` is in whole seconds: a listing and a description of the same object say the same.
     """
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
-        """All objects whose key starts with `prefix`, in ascending order of the key's UTF-8 bytes, each once.
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
+        """All objects whose key starts with `prefix`, in ascending order of the key's UTF-8 bytes, each once; only those whose key comes
+        after `after` and before `before`, where these are given.
 
         Lazy: pages are fetched as the iterator advances. An iterator that ends without raising was complete; one
         that raises was not, but what it yielded before is true.

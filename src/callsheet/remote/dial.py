@@ -5,6 +5,7 @@ urllib3 makes them (TLS, tunnels, TLS through TLS); what is said on them is `tra
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import weakref
@@ -55,7 +56,7 @@ class Route:
                 kept = self._idle.pop()
             except IndexError:
                 return self._dialed()
-            if kept.is_connected:
+            if _is_quiet(kept):
                 return kept
             kept.close()
 
@@ -138,6 +139,15 @@ class _HTTPConnection(_Dialing):
 
 class _HTTPSConnection(_Dialing, HTTPSConnection):
     pass
+
+
+def _is_quiet(connection: HTTPConnection) -> bool:
+    """Whether nothing has come on a kept connection since: neither its end nor bytes that nobody asked for."""
+    if connection.sock is None:
+        return False
+    waiting = select.poll()
+    waiting.register(connection.sock, select.POLLIN)
+    return not waiting.poll(0)
 
 
 def _close_all(idle: deque[HTTPConnection]) -> None:

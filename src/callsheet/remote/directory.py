@@ -29,7 +29,7 @@ from callsheet.model import Location, RemoteObject
 from callsheet.remote import bodies
 from callsheet.remote.conditions import changed, holds
 from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
-from callsheet.remote.names import check_bucket, check_expiry, check_location, check_text, shown
+from callsheet.remote.names import check_bucket, check_expiry, check_location, check_text, shown, within
 from callsheet.remote.paths import decode_file, decode_folder, encode_file, encode_folder, encode_key
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -63,7 +63,7 @@ class DirectoryRemote:
     def __reduce__(self) -> tuple[type[DirectoryRemote], tuple[str, str]]:
         return DirectoryRemote, (self._path, self._region)
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
         task = f"list s3://{bucket}/{printable(prefix)}"
         check_text(prefix)
         with _mapped(task):
@@ -71,7 +71,7 @@ class DirectoryRemote:
             *segments, _ = prefix.split("/")
             folder = os.path.join(root, *map(encode_folder, segments))
             if system.realpath(folder) == folder:
-                for key, path in _walk(folder, prefix[: prefix.rfind("/") + 1], prefix):
+                for key, path in _walk(folder, prefix[: prefix.rfind("/") + 1], prefix, after, before):
                     listed = self._listed(Location(bucket, key), path)
                     if listed is not None:
                         yield listed
@@ -253,7 +253,7 @@ def _identity(status: os.stat_result) -> _Identity:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
-def _walk(folder: str, start: str, prefix: str) -> Iterator[tuple[str, str]]:
+def _walk(folder: str, start: str, prefix: str, after: str, before: str) -> Iterator[tuple[str, str]]:
     """(key, file) of what lies below `folder`, whose keys start with `start`, in ascending order of keys."""
     depths = [iter(_children(folder, start))]
     while depths:
@@ -262,9 +262,9 @@ def _walk(folder: str, start: str, prefix: str) -> Iterator[tuple[str, str]]:
             depths.pop()
         elif child[0].startswith(prefix):
             key, path, is_folder = child
-            if is_folder:
+            if is_folder and (key > after or after.startswith(key)) and (not before or key < before):
                 depths.append(iter(_children(path, key)))
-            else:
+            elif not is_folder and within(key, after, before):
                 yield key, path
 
 

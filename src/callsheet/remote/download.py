@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import BinaryIO, TypeVar
 
 from callsheet.errors import ObjectChanged
 from callsheet.model import Location
@@ -14,6 +15,8 @@ from callsheet.remote.failures import Request
 from callsheet.remote.session import Session
 from callsheet.remote.transport import Again, Lost, Stream
 
+_T = TypeVar("_T", bytes | bytearray, int)
+
 
 def read_object(session: Session, location: Location, if_match: str) -> Reading:
     """The version whose ETag is `if_match`; errors are those of `Remote.read`."""
@@ -23,36 +26,58 @@ def read_object(session: Session, location: Location, if_match: str) -> Reading:
     except BaseException:
         stream.close()
         raise
-    whole = _resumed(session, location, if_match, described.size_bytes, stream)
-    next(whole)
-    return Reading(described, whole)
+    body = _Body(session, location, if_match, described.size_bytes, stream)
+    blocks = body.blocks()
+    next(blocks)
+    return Reading(described, blocks, body.pour)
 
 
-def _resumed(
-    session: Session, location: Location, if_match: str, size_bytes: int, stream: Stream
-) -> Generator[bytes | bytearray]:
-    """The object's bytes, each once, after an empty block: once that is taken, the connection is freed even if no other is."""
-    done_bytes, losses = 0, 0
-    try:
-        yield b""
+class _Body:
+    """An object's bytes, each once, whether they are read in blocks or poured into a file."""
+
+    def __init__(self, session: Session, location: Location, if_match: str, size_bytes: int, stream: Stream) -> None:
+        self._session = session
+        self._location = location
+        self._if_match = if_match
+        self._size_bytes = size_bytes
+        self._stream = stream
+
+    def blocks(self) -> Generator[bytes | bytearray]:
+        """The bytes after an empty block: once that is taken, the connection is freed even if no other is."""
+        try:
+            yield b""
+            yield from self._resumed(lambda stream: stream.blocks(BLOCK_BYTES), len)
+        finally:
+            self._stream.close()
+
+    def pour(self, file: BinaryIO) -> Iterator[int]:
+        """As `Reading.pour`."""
+        descriptor = file.fileno()
+        return self._resumed(lambda stream: stream.pour(descriptor, BLOCK_BYTES), int)
+
+    def _resumed(self, taken: Callable[[Stream], Iterator[_T]], size_of: Callable[[_T], int]) -> Iterator[_T]:
+        """What is taken of the stream, and of those after it that go on where it broke."""
+        done_bytes, losses = 0, 0
         while True:
             try:
-                for block in stream.blocks(BLOCK_BYTES):
-                    done_bytes += len(block)
-                    yield block
+                for piece in taken(self._stream):
+                    done_bytes += size_of(piece)
+                    yield piece
             except Lost as loss:
                 losses += 1
-                if not session.retries(loss, losses):
-                    raise session.lost(_request(location, if_match, done_bytes), loss) from loss
-                stream.close()
-                _, stream = _open(session, location, if_match, done_bytes)
+                if not self._session.retries(loss, losses):
+                    raise self._session.lost(self._request(done_bytes), loss) from loss
+                self._stream.close()
+                _, self._stream = _open(self._session, self._location, self._if_match, done_bytes)
             else:
                 break
-    finally:
-        stream.close()
-    if done_bytes != size_bytes:
-        short = Lost(f"{done_bytes} bytes came instead of {size_bytes}", Again.NO)
-        raise session.lost(_request(location, if_match, done_bytes), short)
+        self._stream.close()
+        if done_bytes != self._size_bytes:
+            short = Lost(f"{done_bytes} bytes came instead of {self._size_bytes}", Again.NO)
+            raise self._session.lost(self._request(done_bytes), short)
+
+    def _request(self, start: int) -> Request:
+        return _request(self._location, self._if_match, start)
 
 
 def _request(location: Location, if_match: str | None, start: int) -> Request:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from callsheet import system
@@ -15,7 +15,7 @@ from callsheet.model import Evidence, Location, RemoteObject
 from callsheet.remote.bodies import BLOCK_BYTES, blocks, opened
 from callsheet.remote.conditions import changed, holds
 from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
-from callsheet.remote.names import check_bucket, check_expiry, check_location, check_text, shown
+from callsheet.remote.names import check_bucket, check_expiry, check_location, check_text, shown, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,14 @@ class MemoryRemote:
             check_bucket(bucket)
             self._buckets[bucket] = {}
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
         check_text(prefix)
         with self._lock:
             stored = self._bucket(bucket, f"list s3://{bucket}/{printable(prefix)}")
-            found = [(key, one.described) for key, one in stored.items() if key.startswith(prefix)]
+            keys = (key for key in stored if key.startswith(prefix) and within(key, after, before))
+            found = [(key, stored[key].described) for key in keys]
         for _, described in sorted(found, key=lambda pair: pair[0]):
-            yield replace(described, etag_is_md5=None, md5=None, md5_evidence=None)
+            yield described._replace(etag_is_md5=None, md5=None, md5_evidence=None)
 
     def head(self, location: Location) -> RemoteObject:
         return self._stored(location, "look at").described

@@ -70,3 +70,8 @@ def md5_from_base64(text: str) -> str | None:
     except (binascii.Error, ValueError):
         return None
     return digest.hex() if len(digest) == 16 else None
+
+
+def within(key: str, after: str, before: str) -> bool:
+    """Whether a key comes after the one and before the other; an empty one is no bound. Code points sort as their UTF-8 bytes do."""
+    return key > after and (not before or key < before)

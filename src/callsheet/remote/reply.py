@@ -14,11 +14,18 @@ import socket
 from collections.abc import Mapping
 from typing import Protocol
 
-_HEAD_BYTES = 1 << 16
-"""What is received at once until the headers are complete; longer ones are unusual."""
+from callsheet.remote import bulk
+from callsheet.remote.bulk import Moved
 
-_STATUS = re.compile(rb"HTTP/1\.1 ([2-5]\d\d)(?: [^\r\n]*)?")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n\0]*)")
+_HEAD_BYTES = 1 << 16
+"""Longer headers are unusual."""
+
+_FIRST_BYTES = 1 << 14
+"""What is received at once until the headers are complete: what comes of a body with them is copied once more."""
+
+_STATUS = re.compile(r"HTTP/1\.1 ([2-5][0-9]{2})(?: [^\r\n]*)?")
+_FIELDS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n)*")
+_FIELD = re.compile(r"([^:\r\n]+):([^\r\n]*)")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _LENGTH_DIGITS = 18
 _WITHOUT_BODY = (204, 304)
@@ -34,6 +41,10 @@ class Reply(Protocol):
         """The next bytes of the body, as many as asked for if there are so many; none at its end. Raises if that comes early."""
         ...
 
+    def pour(self, file: int, most_bytes: int, /) -> Moved | None:
+        """As `read`, but into a file; no bytes and no error at the end. None, with nothing done, if this answer can only be read."""
+        ...
+
     @property
     def leaves_usable(self) -> bool:
         """Whether the connection may serve another request: the body was read to its end, and nobody said that this was all."""
@@ -46,7 +57,7 @@ def receive(sock: socket.socket, method: str, *, last: bool) -> Reply:
     """The answer to a request that was sent. `last`: there will be none after it. Raises what sockets and `http.client` do."""
     begun = bytearray()
     while (searched := len(begun)) < _HEAD_BYTES:
-        come = sock.recv(_HEAD_BYTES)
+        come = sock.recv(_FIRST_BYTES)
         begun += come
         end = begun.find(b"\r\n\r\n", max(0, searched - 3))
         if end >= 0:
@@ -61,22 +72,16 @@ def receive(sock: socket.socket, method: str, *, last: bool) -> Reply:
 
 def _usual(sock: socket.socket, method: str, begun: bytearray, end: int, *, last: bool) -> _Usual | None:
     """The answer whose headers end at `end`, if it has the usual form."""
-    first, *lines = bytes(begun[:end]).split(b"\r\n")
+    first, _, lines = begun[: end + 2].decode("latin-1").partition("\r\n")
     status = _STATUS.fullmatch(first)
-    if status is None or int(status[1]) in _WITHOUT_BODY:
+    if status is None or int(status[1]) in _WITHOUT_BODY or _FIELDS.fullmatch(lines) is None:
         return None
-    headers: dict[str, str] = {}
-    lengths = 0
-    for line in lines:
-        field = _FIELD.fullmatch(line)
-        if field is None:
-            return None
-        name = field[1].decode("ascii").lower()
-        lengths += name == "content-length"
-        headers[name] = field[2].decode("latin-1").rstrip(" \t")
+    fields = [(name.lower(), value.strip(" \t")) for name, value in _FIELD.findall(lines)]
+    headers = dict(fields)
     length = headers.get("content-length", "")
+    twice = len(headers) < len(fields) and sum(name == "content-length" for name, _ in fields) > 1
     sound = length.isascii() and length.isdigit() and len(length) <= _LENGTH_DIGITS
-    if lengths != 1 or not sound or "transfer-encoding" in headers:
+    if twice or not sound or "transfer-encoding" in headers:
         return None
     size_bytes = 0 if method == "HEAD" else int(length)
     left = begun[end + 4 :]
@@ -120,6 +125,20 @@ class _Usual:
             del block[filled:]
         return block
 
+    def pour(self, file: int, most_bytes: int, /) -> Moved | None:
+        if not bulk.receives(self._sock):
+            return None
+        size_bytes = min(most_bytes, self._left_bytes)
+        if not size_bytes:
+            return Moved(0)
+        begun = bytes(self._begun[:size_bytes])
+        del self._begun[:size_bytes]
+        moved = bulk.receive(self._sock, file, begun, size_bytes)
+        self._left_bytes -= moved.size_bytes
+        if moved == Moved(0):
+            raise http.client.IncompleteRead(b"", self._left_bytes)
+        return moved
+
     @property
     def leaves_usable(self) -> bool:
         return not self._left_bytes and not self._last
@@ -151,6 +170,9 @@ class _Unusual:
         if not block and self._response.length:
             raise http.client.IncompleteRead(b"", self._response.length)
         return block
+
+    def pour(self, _file: int, _most_bytes: int, /) -> None:
+        return None
 
     @property
     def leaves_usable(self) -> bool:

@@ -8,7 +8,7 @@ and `aws` (signatures, configuration), `failures`, `answers` and `conditions` (w
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from callsheet.remote.answers import read_page
 from callsheet.remote.conditions import Heeded
 from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
 from callsheet.remote.failures import Request
-from callsheet.remote.names import check_bucket, check_expiry, check_location, check_text
+from callsheet.remote.names import check_bucket, check_expiry, check_location, check_text, within
 
 if TYPE_CHECKING:
     from callsheet.remote.session import Session
@@ -47,22 +47,22 @@ class S3Remote:
     def __reduce__(self) -> tuple[Callable[[], S3Remote], tuple[()]]:
         return partial(S3Remote, self._region, anonymous=self._anonymous, endpoint_url=self._endpoint_url), ()
 
-    def list(self, bucket: str, prefix: str) -> Iterator[RemoteObject]:
+    def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
         check_bucket(bucket)
         check_text(prefix)
-        after, token = "", ""
+        last, token = "", ""
         tokens: set[str] = set()
         while True:
-            request = Request("list", "GET", bucket, query=_list_query(prefix, token), place=prefix)
-            page = read_page(self._session().send(request).body, bucket, prefix, after)
-            yield from page.objects
+            request = Request("list", "GET", bucket, query=_list_query(prefix, token, after), place=prefix)
+            page = read_page(self._session().send(request).body, bucket, prefix, last)
+            yield from _between(page.objects, after, before)
             token = page.token
-            if not token:
+            if not token or (before and page.objects[-1].location.key >= before):
                 return
             if token in tokens:
                 raise BrokenListing(f"The listing of s3://{bucket}/{printable(prefix)} goes in circles")
             tokens.add(token)
-            after = page.objects[-1].location.key
+            last = page.objects[-1].location.key
 
     def head(self, location: Location) -> RemoteObject:
         from callsheet.remote.looking import head
@@ -124,8 +124,17 @@ class S3Remote:
             return self._opened
 
 
-def _list_query(prefix: str, token: str) -> tuple[tuple[str, str], ...]:
+def _between(objects: tuple[RemoteObject, ...], after: str, before: str) -> Sequence[RemoteObject]:
+    """Those within the bounds. A page mostly is, from end to end; but it goes on past `before`, and a store may not heed `after`."""
+    if objects and within(objects[0].location.key, after, before) and within(objects[-1].location.key, after, before):
+        return objects
+    return [listed for listed in objects if within(listed.location.key, after, before)]
+
+
+def _list_query(prefix: str, token: str, after: str) -> tuple[tuple[str, str], ...]:
     query = {"list-type": "2", "encoding-type": "url", "max-keys": str(_PAGE_KEYS), "prefix": prefix}
     if token:
         query["continuation-token"] = token
+    elif after:
+        query["start-after"] = after
     return tuple(query.items())

@@ -36,10 +36,8 @@ def signed(
     complete = {**headers, "X-Amz-Date": at, "X-Amz-Content-SHA256": _UNSIGNED}
     if keys.token:
         complete["X-Amz-Security-Token"] = keys.token
-    lines = sorted((name.lower(), " ".join(value.split())) for name, value in complete.items())
-    lines = [line for line in lines if line[0] not in _NOT_SIGNED]
-    names = ";".join(name for name, _ in lines)
-    fields = "".join(f"{name}:{value}\n" for name, value in lines)
+    order, names = _order(tuple(complete))
+    fields = "".join([f"{lower}:{' '.join(complete[name].split())}\n" for lower, name in order])
     request = f"{method}\n{path}\n{query}\n{fields}\n{names}\n{_UNSIGNED}"
     scope = _scope(at, region)
     signature = _signature(request, keys, region, at)
@@ -70,6 +68,13 @@ def presigned_query(
     asked = "&".join(f"{name}={quote(value, safe='')}" for name, value in sorted(complete.items()))
     request = f"GET\n{path}\n{asked}\nhost:{host}\n\nhost\n{_UNSIGNED}"
     return f"{asked}&X-Amz-Signature={_signature(request, keys, region, at)}"
+
+
+@lru_cache(maxsize=64)
+def _order(names: tuple[str, ...]) -> tuple[tuple[tuple[str, str], ...], str]:
+    """The headers that are signed, in lower case and as they are named, in the order in which they are; and the list of their names."""
+    order = tuple(sorted((name.lower(), name) for name in names if name.lower() not in _NOT_SIGNED))
+    return order, ";".join(lower for lower, _ in order)
 
 
 def _scope(at: str, region: str) -> str:
