@@ -285,7 +285,9 @@ def test_many_threads_may_write_the_same_key(store: Store) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(work, bodies)) == [md5_of(body) for body in bodies]
-    [seen] = store.remote.list(store.bucket, "")
+    seen = store.remote.head(
+        Location(store.bucket, "a.jpg")
+    )  # rclone, once in a while, lists what was so written twice
     assert read(store, "a.jpg", seen.etag) in bodies
 
 
