@@ -30,7 +30,7 @@ FOUND = {
     "response.json goes after a pull into a tree without manifests": (
         (Deed("upload", _IMAGE, "picture 1"),),
         (Deed("upload", (ACTORS[1], "b.png"), "picture 4"),),
-        (Deed("pull", number=9), Deed("response", _IMAGE)),
+        (Deed("pull", number=9), Deed("response", _IMAGE, number=17)),
     ),
     # An image got its place back, and lost its name in the trash, before the new name was flushed.
     "an image that was restored is gone after a power cut": (
