@@ -20,7 +20,7 @@ from botocore.credentials import Credentials  # type: ignore[import-untyped]
 
 from callsheet.remote import Remote
 
-ACCESS_KEY = "callsheet:access"
+ACCESS_KEY = "callsheet:access"  # an account and its user, as Swift wants it
 SECRET_KEY = "callsheet/secret+canary"
 REGION = "us-west-1"
 _START_TIMEOUT_S = 20.0

@@ -1,8 +1,8 @@
 """Longer proofs than a test suite has time for, one after another: python soak.py [--seed N] [PART…]. Exit code 1 at a breach.
 
 simulator   a million simulated histories
-killed      600 runs that move images, killed at random moments, on real files and a real S3 server
-crowd       100 times eleven processes at once, likewise
+killed      200 runs that move images, killed at random moments, on real files and a real S3 server
+crowd       40 times eleven processes at once, likewise
 swift       the contract of stores, held against OpenStack Swift, which is installed below build/ for that
 """
 
@@ -27,8 +27,8 @@ from sim.test_killed_verbs import check
 _TESTS = Path(__file__).parent
 _SWIFT = _TESTS.parent / "build" / "swift"
 _SWIFT_VERSION = "2.38.3"
-_KILLED = 600
-_ROUNDS = 100
+_KILLED = 200
+_ROUNDS = 40
 
 
 def _simulator(_: int) -> str:

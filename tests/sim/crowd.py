@@ -95,7 +95,7 @@ def verb(name: str, actors: Iterable[str] = ()) -> list[str]:
 
 
 @dataclass
-class Round:
+class Rounds:
     """What users do, and then many processes at once; again and again."""
 
     crowd: Crowd
@@ -143,8 +143,8 @@ class Round:
         return commands
 
 
-def rounds(root: Path, server: Server, seed: int) -> Round:
+def rounds(root: Path, server: Server, seed: int) -> Rounds:
     """A tree whose bucket is on that server: it is made, and must be new."""
     server.make_bucket(Layout().bucket)
     tree = Tree(root, S3Remote(Layout().region, endpoint_url=server.endpoint))
-    return Round(Crowd(tree, server.env), random.Random(seed))
+    return Rounds(Crowd(tree, server.env), random.Random(seed))

@@ -2,8 +2,9 @@
 
     python killed_verbs.py ROOT STORE TIMES SEED
 
-STORE is a folder that holds the buckets, or the endpoint of an S3 server. After each: nothing is lost, no manifest is torn, and either the same verb, run again, finishes what was begun, or an undo puts back what was
-there, or names what it left. Prints how many runs were killed while they moved something, and how many before or after that.
+STORE is a folder that holds the buckets, or the endpoint of an S3 server. After each kill: nothing is lost, no manifest is torn, and either the
+same verb, run again, finishes what was begun, or an undo puts back what was there, or names what it left. Prints how many runs were killed while
+they moved something, and how many before or after that.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ ACTORS = ("0000_ann", "0001_bo")
 NAMES = [f"{number}.png" for number in range(8)]
 VERBS = ("push", "pull", "repair", "evict", "rm", "undo")
 _SIDE = 140
+_FASTER, _SLOWER = 0.8, 1.25
+"""How much sooner to kill after a run that had ended, and how much later after one that had not begun."""
 
 
 class Scene:
@@ -167,6 +170,7 @@ def main(root: str, store: str, times: int, seed: int) -> None:
             died = killed(partial(scene.apply_elsewhere, proposal), scene.rng.uniform(0, 1) * usual_s[verb])
             new = [run for run in scene.library().journal.runs() if run not in known]
             midst, aside = midst + (died and bool(new)), aside + (not died or not new)
+            usual_s[verb] *= _SLOWER if died and not new else _FASTER if not died else 1
             assert before.contents <= scene.world().contents, f"a killed {verb} lost something"
             _go_on(scene, verb, before, new[0] if new else "", past)
         assert before.contents <= scene.world().contents, f"{verb} lost something"
