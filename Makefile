@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test fuzz soak lint bench screenshots format clean
+.PHONY: setup demo test mutants fuzz soak lint bench screenshots format clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -20,6 +20,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Bugs, planted one at a time: the suite must notice each. Which, and what notices it: tests/mutants/table.py.
+mutants: $(READY)
+	$(BIN)/python tests/mutants/run.py
 
 # Every input from outside, with examples that nobody has tried. What is found is kept below tests/fuzz/corpus/ and tells what to do with it.
 FUZZ_SECONDS ?= 600

@@ -17,6 +17,7 @@ from callsheet.codec import encode
 from callsheet.layout import Layout, shared_actor
 from callsheet.model import Entry, Evidence, Manifest, Status
 from callsheet.settings import Settings
+from mutants.table import MUTANTS, seeds_of
 
 HOME = Path(__file__).parents[2]
 README = (HOME / "README.md").read_text(encoding="utf-8")
@@ -134,3 +135,15 @@ def test_every_test_that_is_said_to_hold_a_promise_is_there() -> None:
     named = set(re.findall(r"`(tests/[^`]+)`", DOCS["reliability.md"]))
     assert named
     assert all(list(HOME.glob(pattern)) for pattern in named)
+
+
+def test_every_mutant_is_documented_with_what_it_breaks_and_what_notices_it() -> None:
+    _, _, text = DOCS["reliability.md"].partition("## Mutants")
+    text, _, _ = text.partition("\n## ")
+    told = re.findall(r"^\| (.+) \| (.+) \| `(.+)` \|$", text, re.MULTILINE)
+    assert told == [(one.name, one.breaks, one.killer.rpartition("/")[2]) for one in MUTANTS]
+    by_histories = sum(bool(seeds_of(one.killer)) for one in MUTANTS)
+    assert f"plants {len(MUTANTS)} bugs" in text
+    assert f"{by_histories} are noticed by simulated histories, {len(MUTANTS) - by_histories} by a test" in " ".join(
+        text.split()
+    )

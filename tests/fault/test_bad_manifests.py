@@ -428,6 +428,43 @@ def test_a_response_json_that_cannot_be_moved_is_told_and_its_actor_is_still_rep
     assert crowd.library().sync().response_json_deleted == 1
 
 
+def test_a_response_json_that_is_written_to_while_it_is_migrated_stays(
+    crowd: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = crowd.folder(BAD) / "response.json"
+    urls = [crowd.url(BAD, "a.png"), crowd.url(BAD, "new.png")]
+    flush = store.Store.flush
+
+    def meddle(manifests: store.Store) -> None:
+        """As the last that is done before the file goes."""
+        crowd.response(BAD, urls)
+        flush(manifests)
+
+    monkeypatch.setattr(store.Store, "flush", meddle)
+    report = crowd.library().sync()
+    assert [(told.filename, told.code) for told in report.problems] == [("response.json", "changing")]
+    assert path.exists()
+    monkeypatch.undo()
+    assert crowd.library().sync().response_json_deleted == 1
+    document = crowd.read_manifest("0005")
+    recorded = [*document["training_data"], *document["training_data_missing"]]
+    assert {row["s3_url"] or row["alternate_s3_urls"][0] for row in recorded} == set(urls)
+
+
+def test_a_response_json_whose_urls_are_not_in_the_manifest_that_is_read_back_stays(
+    crowd: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that says that it has written, and has not."""
+    path = crowd.folder(BAD) / "response.json"
+    before = snapshot(path)
+    monkeypatch.setattr(files, "write_atomically", lambda *_, **__: None)
+    report = crowd.library().sync()
+    assert [(told.filename, told.code) for told in report.problems] == [("response.json", "unplaced_url")]
+    assert snapshot(path) == before
+    monkeypatch.undo()
+    assert crowd.library().sync().response_json_deleted == 1
+
+
 # --- Two folders and one id ---------------------------------------------------------------------------------------------
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -254,6 +255,23 @@ def test_the_trash_of_a_run_that_goes_on_is_not_emptied(tree: Tree) -> None:
     assert [problem.code for problem in told.problems] == ["under_way"]
     assert not told.heaps
     witness.nothing_lost()
+
+
+def test_the_trash_of_a_run_that_goes_on_for_days_is_emptied_only_when_that_is_over(tree: Tree) -> None:
+    scene(tree, "rm")
+    result = run(tree, "rm")
+    path = journal_of(tree, result.run_id)
+    first, *rest = path.read_bytes().splitlines()
+    started = (datetime.now(UTC) - timedelta(days=3)).isoformat()
+    lines = [_with(first, started=started), *(line for line in rest if b"ended" not in line)]
+    path.write_bytes(b"\n".join(lines) + b"\n")
+    witness, library = Witness(tree), tree.library()
+    with path.open("rb") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        told = library.empty_trash()
+    assert [problem.code for problem in told.problems] == ["under_way"]
+    witness.nothing_lost()
+    assert [heap.run_id for heap in library.empty_trash().heaps] == [result.run_id]
 
 
 def test_the_trash_of_a_run_whose_journal_makes_no_sense_is_taken_for_one_that_goes_on(tree: Tree) -> None:

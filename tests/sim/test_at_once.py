@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def test_threads_exclude_each_other_even_if_the_lock_file_is_deleted(tmp_path: P
         for _ in range(50):
             with files.locked(str(path), 30.0):
                 inside.append(number)
+                time.sleep(0.0005)  # for the others to come in
                 most = max(most, len(inside))
                 inside.remove(number)
                 if number == 0:

@@ -103,12 +103,13 @@ class Process:
 class Engine:
     """The scheduler, and what `callsheet.system` is while it runs. `watch` is told of every effect."""
 
-    def __init__(self, seed: int, cloud: Cloud, *, trace: bool = False) -> None:
+    def __init__(self, seed: int, cloud: Cloud, *, grain_ns: int = 1, trace: bool = False) -> None:
         self.rng = random.Random(seed)
         self.cloud = cloud
         self.watch: Watch = Watch()
         self.trace: list[str] | None = [] if trace else None
         self.now_ns = START_NS
+        self._grain_ns = grain_ns
         self.serial = 0
         self.current: Process | None = None
         self.late: list[tuple[int, Process | None, Callable[[], object]]] = []
@@ -168,6 +169,11 @@ class Engine:
     def pass_time(self, seconds: float) -> None:
         self.now_ns += int(seconds * 1e9)
 
+    @property
+    def disk_ns(self) -> int:
+        """The time, as coarse as disks tell it."""
+        return self.now_ns - self.now_ns % self._grain_ns
+
     def _pause(self) -> int:
         return 1 + int(self.rng.expovariate(1 / _UNTIL_SWITCH))
 
@@ -189,10 +195,10 @@ class Engine:
             return None
         if process.dead:
             raise Killed
-        process.machine.disk.moment_ns = self.now_ns
+        process.machine.disk.moment_ns = self.disk_ns
         if self.serial >= self._next_switch:
             self._switch()
-            process.machine.disk.moment_ns = self.now_ns
+            process.machine.disk.moment_ns = self.disk_ns
         if self.late and self.late[0][0] <= self.serial:
             self._unheard(*self.late.pop(0)[1:])
         if self.trace is not None:
@@ -426,7 +432,7 @@ class System:
     def utime(self, where: str | int, *, ns: tuple[int, int]) -> None:
         after = self._engine.call("utime", str(where))
         inode = self._disk.at(where).inode if isinstance(where, int) else self._disk.find(where)
-        inode.mtime_ns, inode.ctime_ns = ns[1], self._engine.now_ns
+        inode.mtime_ns, inode.ctime_ns = ns[1], self._engine.disk_ns
         if after is not None:
             after()
 

@@ -112,6 +112,22 @@ class Judge(Watch):
         for (name, actor), urls in self.urls.items():
             if name == machine.name:
                 self._urls_kept(machine, actor, urls, surviving=False)
+        for path, _ in machine.disk.files(f"{machine.root}/{WHERE.trash_dir}"):
+            self._told_of(machine, path)
+        for path, inode in machine.disk.files(f"{machine.root}/{WHERE.actors_dir}"):
+            _, process = self._changed.get((machine.name, path), (0, None))
+            by_a_run = process is not None and not process.user
+            if by_a_run and _IMAGE.match(path) and bytes(inode.data) not in self.contents:
+                self.engine.break_promise(f"promise 1: a run put {path} there, and it is torn: {bytes(inode.data)!r}")
+
+    def _told_of(self, machine: Machine, path: str) -> None:
+        """A journal survives with what its run put away, or no undo could put it back."""
+        run, _, place = path.removeprefix(f"{machine.root}/{WHERE.trash_dir}/").partition("/")
+        image = _IMAGE.match(f"{machine.root}/{place}")
+        journal = machine.disk.get(f"{machine.root}/{WHERE.journal(run)}")
+        lines = [] if journal is None else bytes(journal.data).split(b"\n")[:-1]
+        if image and not any(json.dumps(image.group(2)).encode() in line for line in lines):
+            self.engine.break_promise(f"promise 1: {path} is in the trash, and no journal tells of it")
 
     # 2. URLs are durable before their file goes. 3. Manifests are whole. 7. What was not seen is not gone.
 

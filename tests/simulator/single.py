@@ -19,8 +19,8 @@ MODES = {
     "fails from there on": ("down", False, 1),
     "is killed before": ("kill", False, 1),
     "is killed after": ("kill", True, 1),
-    "loses power before": ("cut", False, 3),
-    "loses power after": ("cut", True, 3),
+    "loses power before": ("cut", False, 2),
+    "loses power after": ("cut", True, 2),
 }
 """The strike, whether it comes after the effect, and how many seeds decide what a power cut leaves."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -14,7 +15,7 @@ from callsheet.library import Library
 from callsheet.model import Location
 from callsheet.report import Proposal
 from sim.trouble import Inline
-from sim.world import Image
+from sim.world import Beliefs, Image
 from simulator.client import Client
 from simulator.cloud import KMS, MULTIPART, PLAIN, Cloud, Object
 from simulator.engine import Breach, Engine, Machine, Process, Strike, installed
@@ -25,6 +26,7 @@ NAMES = ("a.png", "b.png")
 OTHER_BUCKET = "storyboard-user-files"
 VERBS = ("push", "pull", "repair", "evict", "rm")
 RUNS = (*VERBS, "sync", "undo", "undo_run", "restore", "mark", "apply", "plan", "empty")
+_GRAINS_NS = (1, 1, 10_000_000, 1_000_000_000, 2_000_000_000)
 _STRUCK = ("fail", "fail", "full", "down", "late", "twice", "kill", "kill", "cut", "cut")
 
 
@@ -59,17 +61,21 @@ class Deed:
 
 @dataclass(frozen=True)
 class History:
-    """`rounds` follow one another; the deeds of one go on at once. `seed` decides who has his turn when, and what survives of a power cut."""
+    """`rounds` follow one another; the deeds of one go on at once. `seed` decides who has his turn when, and what survives of a power cut.
+
+    Disks tell times in steps of `grain_ns`: changes in one step have one time.
+    """
 
     seed: int
     rounds: tuple[tuple[Deed, ...], ...]
     versioned: bool = False
     page: int = 1000
     kind: str = PLAIN
+    grain_ns: int = 1
 
     def __str__(self) -> str:
         store = f"a store {'with' if self.versioned else 'without'} versions, pages of {self.page}, {self.kind} ETags"
-        lines = [f"seed {self.seed}; {store}"]
+        lines = [f"seed {self.seed}; {store}; times to {self.grain_ns / 1e9:g} s"]
         for number, deeds in enumerate(self.rounds, 1):
             lines += [f"{number:3}. {deeds[0]}", *(f"     while {deed}" for deed in deeds[1:])]
         return "\n".join(lines)
@@ -99,8 +105,12 @@ def history(seed: int) -> History:
                 (Deed(what, deeds[0].image, fresh() if what in _WITH_CONTENT else "", deeds[0].number),)
                 for what in made
             ]
+        if deeds[0].what == "mark" and rng.random() < 0.6:
+            deeds.append(Deed("sync", number=1))
         while rng.random() < 0.45 and len(deeds) < 3:
             another = _edit(rng, fresh) if rng.random() < 0.7 else _run(rng, faults, fresh)
+            if rng.random() < 0.5:
+                another = replace(another, image=deeds[0].image)
             deeds.append(replace(another, on="away") if second and rng.random() < 0.4 else another)
         rounds.append(tuple(deeds))
     return History(
@@ -109,20 +119,21 @@ def history(seed: int) -> History:
         rng.random() < 0.2,
         rng.choice((1, 2, 1000)),
         rng.choice((PLAIN, PLAIN, PLAIN, MULTIPART, KMS)),
+        rng.choice(_GRAINS_NS),
     )
 
 
-_WITH_CONTENT = ("save", "save_slowly", "upload", "upload_other", "elsewhere")
+_WITH_CONTENT = ("save", "save_slowly", "upload", "upload_other", "upload_lying", "elsewhere")
 _PREPARED: dict[str, tuple[tuple[str, ...], ...]] = {
     "push": (("vanish", "save"),),
     "pull": (("drop", "upload"), ("drop", "upload_other"), ("drop", "elsewhere")),
     "repair": (("save", "upload"), ("save", "upload_other"), ("save", "push", "save"), ("save", "push", "upload")),
-    "evict": (("vanish", "save", "push"),),
+    "evict": (("vanish", "save", "push"), ("save", "upload_lying")),
     "rm": (("save", "upload"), ("vanish", "save", "push")),
     "undo": (("vanish", "save", "push"), ("save", "rm"), ("vanish", "save", "push", "evict"), ("save", "sync", "mark")),
     "undo_run": (("save", "rm", "undo"), ("vanish", "save", "push", "undo")),
     "restore": (("save", "rm"), ("upload", "rm"), ("save", "upload", "repair")),
-    "mark": (("save", "sync"),),
+    "mark": (("save", "sync"), ("save", "sync", "save")),
     "apply": (("save", "plan"), ("upload", "plan")),
 }
 """What gives a run something to do, all of it to one image."""
@@ -214,7 +225,12 @@ def _parts(told: History) -> Iterator[History]:
             for plain in (replace(deed, strike=None), replace(deed, scope="all"), replace(deed, on="here")):
                 if plain != deed:
                     yield replace(told, rounds=(*before, (*deeds[:place], plain, *deeds[place + 1 :]), *after))
-    for simpler in (replace(told, versioned=False), replace(told, page=1000), replace(told, kind=PLAIN)):
+    for simpler in (
+        replace(told, versioned=False),
+        replace(told, page=1000),
+        replace(told, kind=PLAIN),
+        replace(told, grain_ns=1),
+    ):
         if simpler != told:
             yield simpler
 
@@ -225,7 +241,7 @@ class Play:
     def __init__(self, told: History, *, trace: bool = False) -> None:
         self.told = told
         self.cloud = Cloud({WHERE.bucket: {}, OTHER_BUCKET: {}}, told.versioned, told.page, told.kind)
-        self.engine = Engine(told.seed, self.cloud, trace=trace)
+        self.engine = Engine(told.seed, self.cloud, grain_ns=told.grain_ns, trace=trace)
         self.client = Client(self.engine, self.cloud)
         names = {"here", *(deed.on for deeds in told.rounds for deed in deeds)}
         self.machines = {name: Machine(name) for name in sorted(names, reverse=True)}
@@ -406,7 +422,7 @@ class Play:
             self.engine.call("write", path)
             before = bytes(inode.data)
             inode.data[start:], inode.synced = content[start : start + 8] if not start else content[start:], b""
-            inode.mtime_ns = inode.ctime_ns = self.engine.now_ns
+            inode.mtime_ns = inode.ctime_ns = self.engine.disk_ns
             self.judge.lost_file(self.engine.current, path, before)
         self.machine.fsync(descriptor)
         disk.fsync(disk.folder(path.rpartition("/")[0]))
@@ -427,13 +443,15 @@ class Play:
             self.machine.rename(path, target)
             machine.disk.fsync(machine.disk.folder(path.rpartition("/")[0]))
 
-    def _upload(self, deed: Deed, machine: Machine, at: Location | None = None, kind: str = "") -> None:
+    def _upload(
+        self, deed: Deed, machine: Machine, at: Location | None = None, kind: str = "", claimed: str | None = None
+    ) -> None:
         place, content = at or WHERE.location(*deed.image), self._bytes(deed)
         self.cloud.moment_ns = self.engine.now_ns
         self.engine.call("user uploads", str(place), side="user")
         there = self.cloud.buckets[place.bucket].get(place.key)
         self.cloud.buckets[place.bucket][place.key] = Object(
-            content, self.cloud.described(place, content, None, kind or self.told.kind)
+            content, self.cloud.described(place, content, claimed, kind or self.told.kind)
         )
         self._has_put(content, deed)
         if there is not None:
@@ -442,6 +460,18 @@ class Play:
 
     def _upload_other(self, deed: Deed, machine: Machine) -> None:
         self._upload(deed, machine, kind=(MULTIPART, KMS)[deed.number % 2])
+
+    def _upload_lying(self, deed: Deed, machine: Machine) -> None:
+        """Its metadata have the MD5 of the file that is here, as of an object that was overwritten by a tool that kept them."""
+        file, place = machine.disk.get(self._path(deed, machine)), WHERE.location(*deed.image)
+        believed = self.judge.beliefs.setdefault(machine.name, Beliefs())
+        if file is None or place in believed.lies:  # which may be in the trash, and come back
+            return
+        claimed, content = bytes(file.data), self._bytes(deed)
+        for name in self.machines:
+            self.judge.beliefs.setdefault(name, Beliefs()).lies[place] = content, claimed
+        md5 = hashlib.md5(claimed, usedforsecurity=False).hexdigest()
+        self._upload(deed, machine, kind=(MULTIPART, KMS)[deed.number % 2], claimed=md5)
 
     def _vanish(self, deed: Deed, machine: Machine) -> None:
         place = WHERE.location(*deed.image)
