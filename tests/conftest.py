@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from factory import Tree
 from servers import Server, ministack, rclone
 
 # How long something takes is for the benchmark to say; and what fails must fail again.
+# A shell starts what it puts in the background with Ctrl-C ignored, and so would be every command that is tried here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 settings.register_profile("untimed", deadline=None, derandomize=True)
 settings.register_profile(
     "fuzz",
