@@ -12,7 +12,7 @@ from callsheet import hashing, reconcile, system
 from callsheet.action import Action, Op, Outcome, Version
 from callsheet.errors import CallsheetError, UsageError
 from callsheet.model import HashedFile, RemoteObject
-from callsheet.perform import APART_NS, Site, perform, put_back, vouched
+from callsheet.perform import APART_NS, Site, fetched_ns, perform, put_back, vouched
 
 AGAIN = frozenset({Op.UPLOAD, Op.DOWNLOAD})
 """What can be told to be done."""
@@ -60,14 +60,13 @@ def _downloaded(site: Site, action: Action) -> Outcome | None:
     if action.local is not None and not _is_put_away(site, action):
         return None
     placed = Version(action.s3.size_bytes, file.md5)
-    telling = file.mtime_ns + reconcile.RACY_NS <= system.time_ns()
+    telling = reconcile.is_settled(file.mtime_ns, system.time_ns())
     return Outcome(action, None, placed, action.local, file.mtime_ns if telling else None)
 
 
 def _is_fetched(file: HashedFile, there: RemoteObject, wanted: Version) -> bool:
     """Whether a file is what a download makes of an object: its bytes, and the time that a download gives it."""
-    fetched_ns = int(there.last_modified.timestamp()) * 1_000_000_000
-    is_ours = file.mtime_ns in (fetched_ns, fetched_ns + APART_NS)
+    is_ours = file.mtime_ns - fetched_ns(there) in (0, APART_NS)
     return is_ours and vouched(there, wanted, file.md5, file.path) is True
 
 

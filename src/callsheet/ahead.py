@@ -82,7 +82,7 @@ class HashAhead:
                 files += len(batch[actor])
             now_ns = system.time_ns()
             for file in hashing.hash_files([path for paths in batch.values() for path in paths]):
-                if isinstance(file, HashedFile) and file.mtime_ns + reconcile.RACY_NS <= now_ns:
+                if isinstance(file, HashedFile) and reconcile.is_settled(file.mtime_ns, now_ns):
                     hashed[file.path] = file
         finally:
             with self._changed:

@@ -18,7 +18,6 @@ from callsheet.model import (
     Actor,
     Entry,
     Evidence,
-    Legacy,
     LocalFile,
     Location,
     Manifest,
@@ -40,12 +39,6 @@ def manifest_findings(manifest: Manifest, actor: Actor, where: Layout, now: date
         yield from _of_entry(entry, actor, where, now)
     yield from _shared_objects(manifest, actor, where)
     yield from _of_document(manifest, actor, now)
-
-
-def lacking(said: Legacy, manifest: Manifest, where: Layout) -> list[str]:
-    """The URLs of a legacy file that the manifest does not record."""
-    recorded = {where.identity(url) for entry in (*manifest.entries, *manifest.missing) for url in entry.urls}
-    return [url for urls in said.urls.values() for url in urls if where.identity(url) not in recorded]
 
 
 def without_claim(entry: Entry) -> Entry:

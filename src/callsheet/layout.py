@@ -30,6 +30,9 @@ RESPONSE = "response.json"
 PROMPT_METADATA = "prompt_metadata.json"
 OLD_MANIFEST = "manifest.json"
 TRAINING_RESPONSE = "training_response.json"
+LEGACY_FILES = (PROMPT_METADATA, RESPONSE, TRAINING_RESPONSE, OLD_MANIFEST)
+"""The one whose word counts most comes first."""
+
 MANIFEST_SUFFIX = "_manifest.json"
 JOURNAL_SUFFIX = ".jsonl"
 

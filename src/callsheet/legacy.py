@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from callsheet import codec, layout
 from callsheet.errors import ManifestError
 from callsheet.layout import Layout
-from callsheet.model import Legacy
+from callsheet.model import Legacy, Manifest
 
 _URL = re.compile(r"(?:https?|s3)://\S", re.IGNORECASE)
 _URL_LIST = "s3_image_urls"
@@ -41,6 +41,12 @@ def read(raw: bytes, name: str, where: Layout) -> Legacy:
             urls.setdefault(placed, []).append(layout.without_signature(url))
     prompts, good = _by_name(document.get(_BY_NAME))
     return Legacy({key: tuple(dict.fromkeys(found)) for key, found in urls.items()}, prompts, good, tuple(unplaced))
+
+
+def lacking(said: Legacy, manifest: Manifest, where: Layout) -> list[str]:
+    """The URLs of a legacy file that the manifest does not record."""
+    recorded = {where.identity(url) for entry in (*manifest.entries, *manifest.missing) for url in entry.urls}
+    return [url for urls in said.urls.values() for url in urls if where.identity(url) not in recorded]
 
 
 def merged(files: Mapping[str, Legacy]) -> Legacy:

@@ -126,7 +126,7 @@ def settled(
         return False
     if not all(_is_in_place(entry, actor, where) for entry in (*entries, *manifest.missing)):
         return False
-    if any(found.mtime_ns + reconcile.RACY_NS > settled_ns for found in scan.found):
+    if not all(reconcile.is_settled(found.mtime_ns, settled_ns) for found in scan.found):
         return False
     recorded = {e.filename: (e.size_bytes, e.modified_timestamp) for e in entries if e.recorded_local}
     if recorded != {f.filename: (f.size_bytes, reconcile.timestamp(f.mtime_ns)) for f in scan.found}:

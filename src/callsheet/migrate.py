@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from callsheet import files, layout, local, system
+from callsheet import files, layout, legacy, local, system
 from callsheet.errors import LocalError
 from callsheet.model import Actor, Legacy, Manifest, Problem
 from callsheet.run import Run
@@ -30,9 +30,7 @@ def response_json(
         return False, (_problem(actor, "unplaced_url", message),)
     if not run.options.dry_run:
         manifest = run.store.load(actor.stem) or Manifest(None)
-    recorded = {run.where.identity(url) for entry in (*manifest.entries, *manifest.missing) for url in entry.urls}
-    lacking = [url for urls in said.urls.values() for url in urls if run.where.identity(url) not in recorded]
-    if lacking:
+    if lacking := legacy.lacking(said, manifest, run.where):
         message = f"{len(lacking)} of its URLs could not be recorded yet (first: {lacking[0]}); the file stays"
         return False, (_problem(actor, "unplaced_url", message),)
     if run.options.dry_run:

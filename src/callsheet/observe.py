@@ -126,7 +126,7 @@ class Observer:
 
     def _legacy_files(self, scan: local.Scan) -> dict[str, bytes]:
         files = {}
-        for name in (layout.PROMPT_METADATA, layout.RESPONSE, layout.TRAINING_RESPONSE, layout.OLD_MANIFEST):
+        for name in layout.LEGACY_FILES:
             if name not in scan.others:
                 continue
             path = self._path(f"{self._training_dir}/{name}")

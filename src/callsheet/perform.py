@@ -184,13 +184,13 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> _Fetch:
             if is_it is False or (is_it is None and md5 not in arrived):
                 arrived.add(md5)
                 raise BadDigest(f"{action.location} arrived with other bytes than it has", hint="Try again")
-            moment_ns = int(reading.described.last_modified.timestamp()) * 1_000_000_000
+            moment_ns = fetched_ns(reading.described)
             # Or it could be taken for the file that it replaces.
             if action.local is not None and local.mtime_ns(path) == moment_ns:
                 moment_ns += APART_NS
             files.date(file, moment_ns)
             yield file
-            telling = moment_ns + reconcile.RACY_NS <= system.time_ns()
+            telling = reconcile.is_settled(moment_ns, system.time_ns())
             if action.local is not None:
                 if flaw := pictures.flaw(file.name, action.filename):
                     hint = "Prefer the local one: --prefer local"
@@ -201,6 +201,11 @@ def _fetch(site: Site, action: Action, arrived: set[str]) -> _Fetch:
             put_back(site, action)
         raise
     return Outcome(action, None, Version(wanted.size_bytes, md5), kept, moment_ns if telling else None)
+
+
+def fetched_ns(described: RemoteObject) -> int:
+    """The modification time of the file that a download makes of an object; it may be `APART_NS` later."""
+    return int(described.last_modified.timestamp()) * 1_000_000_000
 
 
 def _write(site: Site, reading: Reading, file: BinaryIO) -> None:

@@ -185,12 +185,17 @@ def needs_look(known: Entry, local: LocalFile, remote: RemoteObject) -> bool:
     return local.size_bytes == remote.size_bytes and _compare(known, local, remote)[0] is None
 
 
+def is_settled(mtime_ns: int, hashed_ns: int) -> bool:
+    """Whether a file of this mtime had stood for so long when it was hashed that any later change would show in its size or mtime."""
+    return mtime_ns + RACY_NS <= hashed_ns
+
+
 def trusted_md5(known: Entry | None, size_bytes: int, mtime_ns: int, settled_ns: int) -> str | None:
     """The recorded MD5 if the file is still the one that was hashed, else None.
 
     `settled_ns` is a time (ns since the epoch) after which all recorded hashes were taken or confirmed.
     """
-    if known is None or known.status in (None, Status.S3_ONLY) or mtime_ns + RACY_NS > settled_ns:
+    if known is None or known.status in (None, Status.S3_ONLY) or not is_settled(mtime_ns, settled_ns):
         return None
     same = known.size_bytes == size_bytes and known.modified_timestamp == timestamp(mtime_ns)
     return known.md5_hash if same else None

@@ -64,7 +64,7 @@ def propose(
         if not any(isinstance(step, Action) for step in found):
             return False
         now_ns = system.time_ns()
-        unrecorded[actor.name] = {file.path: file for file in hashed if file.mtime_ns + reconcile.RACY_NS <= now_ns}
+        unrecorded[actor.name] = {file.path: file for file in hashed if reconcile.is_settled(file.mtime_ns, now_ns)}
         return True
 
     def look(actor: Actor, manifest: Manifest, listed: bool) -> None:
@@ -203,7 +203,7 @@ def _looked_again(
     touched = unrecorded.keys() | {outcome.action.actor for outcome in outcomes}
     hashed = _hashed(run, outcomes)
     hashed |= {actor: {**found, **hashed.get(actor, {})} for actor, found in unrecorded.items()}
-    again = replace(_expecting(run, removals), started=system.now(), hashed=hashed)
+    afterwards = replace(_expecting(run, removals), started=system.now(), hashed=hashed)
     sent = [
         outcome.action
         for outcome in outcomes
@@ -220,7 +220,7 @@ def _looked_again(
                 )
                 apart.append(Problem(actor.name, entry.filename, "changing", message))
 
-    report = run_sync(again, (), executor, on_progress, among=frozenset(touched), on_look=look)
+    report = run_sync(afterwards, (), executor, on_progress, among=frozenset(touched), on_look=look)
     return replace(report, problems=distinct((*report.problems, *apart)))
 
 

@@ -353,7 +353,7 @@ MUTANTS = (
     Mutant(
         "a file that was new when it was hashed is not hashed again",
         "reconcile.py",
-        old=" or mtime_ns + RACY_NS > settled_ns:",
+        old=" or not is_settled(mtime_ns, settled_ns):",
         new=":",
         breaks="4",
         killer="seeds 300-399",
@@ -369,7 +369,7 @@ MUTANTS = (
     Mutant(
         "a download that is new is not hashed again",
         "perform.py",
-        old="            telling = moment_ns + reconcile.RACY_NS <= system.time_ns()\n",
+        old="            telling = reconcile.is_settled(moment_ns, system.time_ns())\n",
         new="            telling = True\n",
         breaks="4",
         killer="tests/fault/test_transfers_files.py::test_what_changes_between_a_pull_and_the_look_after_it_is_seen",

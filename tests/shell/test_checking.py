@@ -5,27 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from callsheet.layout import Layout
 from callsheet.remote.s3 import S3Remote
 from callsheet.settings import open_library
 from factory import Tree
 from kept import carried_out
 from servers import REGION, Server
-from stage import ANNA, BERT, Here, Stage, picture, set_stage
+from stage import ANNA, BERT, Here, Stage, picture
 
 RULE = "=" * 80
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return set_stage(tmp_path)
-
-
-@pytest.fixture
-def here(stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
-    return Here(stage, capsys, monkeypatch)
 
 
 def unsort(here: Here) -> None:

@@ -20,21 +20,11 @@ from callsheet.library import Library
 from callsheet.settings import open_library
 from command import Ran, environment
 from factory import SETTLED_S, md5_of
-from stage import ANNA, BERT, LATER_S, Here, Stage, empty_stage, on_terminal, picture, set_stage
+from stage import ANNA, BERT, LATER_S, Here, Stage, empty_stage, on_terminal, picture
 
 RULE = "=" * 80
 TO_APPLY = "--plan-out"
 Sides = tuple[dict[str, bytes], dict[str, bytes]]
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return set_stage(tmp_path)
-
-
-@pytest.fixture
-def here(stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
-    return Here(stage, capsys, monkeypatch)
 
 
 @dataclass(frozen=True)

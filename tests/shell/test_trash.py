@@ -5,26 +5,15 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from callsheet.remote.directory import DirectoryRemote
 from factory import Tree
-from stage import ANNA, BERT, Here, Stage, on_terminal, picture, set_stage
+from stage import ANNA, BERT, Here, Stage, on_terminal, picture
 
 RULE = "=" * 80
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return set_stage(tmp_path)
-
-
-@pytest.fixture
-def here(stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Here:
-    return Here(stage, capsys, monkeypatch)
 
 
 def removed(here: Here, *names: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -81,11 +82,11 @@ def _write(disk: Disk, path: str, content: bytes, *, sync: bool) -> None:
     disk.close(descriptor)
 
 
-def _cuts(disk_of: object, path: str) -> set[bytes | None]:
+def _cuts(disk_of: Callable[[], Disk], path: str) -> set[bytes | None]:
     """What may be found under a name after a power cut."""
     found = set()
     for seed in range(60):
-        disk = disk_of()  # type: ignore[operator]
+        disk = disk_of()
         disk.cut_power(random.Random(seed))
         inode = disk.get(path)
         found.add(None if inode is None else bytes(inode.data))

@@ -11,10 +11,8 @@ from callsheet.errors import CallsheetError
 from callsheet.fsck import aside
 from callsheet.fsck.reading import Reader
 from callsheet.fsck.scope import Scope, failure
-from callsheet.invariants import lacking, manifest_findings
+from callsheet.invariants import manifest_findings
 from callsheet.model import Actor, Legacy, Manifest, Problem
-
-_LEGACY = (layout.RESPONSE, layout.PROMPT_METADATA, layout.TRAINING_RESPONSE, layout.OLD_MANIFEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ def lost_urls(scope: Scope, actor_name: str, manifest: Manifest) -> Iterator[Fin
         except CallsheetError as error:
             yield failure(error, "", path)
             continue
-        if left := lacking(said, manifest, scope.where):
+        if left := legacy.lacking(said, manifest, scope.where):
             message = f"it was taken over, but these of its URLs are in no manifest: {len(left)} (first: {left[0]})"
             repair = f"move it back to {place}, then callsheet sync {actor_name}"
             free = not system.lexists(scope.path(place))
@@ -136,7 +134,7 @@ def _of_disk(scope: Scope, actor: Actor, manifest: Manifest, scan: local.Scan) -
 
 def _of_legacy(scope: Scope, actor: Actor, manifest: Manifest, scan: local.Scan) -> Iterator[Finding]:
     folder, within = scope.where.training_dir(actor.name), scope.path(scope.where.folder(actor.name))
-    for name in _LEGACY:
+    for name in layout.LEGACY_FILES:
         if name not in scan.others:
             continue
         try:
@@ -145,7 +143,7 @@ def _of_legacy(scope: Scope, actor: Actor, manifest: Manifest, scan: local.Scan)
             yield failure(error, actor.name, name)
             continue
         if name == layout.RESPONSE:
-            yield _not_migrated(said, actor, len(lacking(said, manifest, scope.where)))
+            yield _not_migrated(said, actor, len(legacy.lacking(said, manifest, scope.where)))
     yield from lost_urls(scope, actor.name, manifest)
 
 

@@ -40,7 +40,6 @@ _AGAIN_S = 10.0
 _News = TypeVar("_News")
 
 _log = logging.getLogger(__name__)
-_LEGACY = frozenset((layout.RESPONSE, layout.PROMPT_METADATA, layout.OLD_MANIFEST, layout.TRAINING_RESPONSE))
 
 
 class Witness(Protocol):
@@ -309,7 +308,7 @@ def _meant(path: str) -> tuple[str, bool | None]:
     if folder in ("base_image", "poster_frame"):
         return name, False
     if folder == "" or (
-        folder == "training_data" and (not filename or layout.is_image(filename) or filename in _LEGACY)
+        folder == "training_data" and (not filename or layout.is_image(filename) or filename in layout.LEGACY_FILES)
     ):
         return name, True
     return name, None
