@@ -19,7 +19,7 @@ demo: $(READY)
 	$(BIN)/callsheet demo demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 # Bugs, planted one at a time: the suite must notice each. Which, and what notices it: tests/mutants/table.py.
 mutants: $(READY)

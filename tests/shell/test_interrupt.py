@@ -71,7 +71,10 @@ def running(stage: Stage, *arguments: str) -> Iterator[Running]:
 
 def arrived(stage: Stage) -> list[str]:
     """The images that are in the bucket, whole."""
-    return [key.rpartition("/")[2] for key in stage.objects() if key.endswith(".png")]
+    folder = stage.buckets / stage.tree.where.bucket / stage.tree.where.key_prefix(ANNA)
+    return sorted(
+        path.name for path in folder.glob("*.png")
+    )  # none is opened: what has another name may go at any moment
 
 
 def under_way(stage: Stage) -> bool:

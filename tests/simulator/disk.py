@@ -120,24 +120,27 @@ class Disk:
 
     def find(self, path: str) -> Inode:
         """`FileNotFoundError`, `NotADirectoryError`."""
-        inode = self.root
-        for name in path.split("/")[1:]:
-            if not name:
-                continue
-            if not inode.is_folder:
-                raise failure(errno.ENOTDIR, path)
-            found = inode.names.get(name)
-            if found is None:
-                raise failure(errno.ENOENT, path)
-            inode = found
+        inode = self.get(path)
+        if inode is None:
+            raise failure(errno.ENOTDIR if self._leads_through_a_file(path) else errno.ENOENT, path)
         return inode
 
     def get(self, path: str) -> Inode | None:
         """None if it is not there."""
+        inode = self.root
         try:
-            return self.find(path)
-        except OSError:
+            for name in path.split("/"):
+                if name:
+                    inode = inode.names[name]  # a file has none
+        except KeyError:
             return None
+        return inode
+
+    def _leads_through_a_file(self, path: str) -> bool:
+        above = path.rpartition("/")[0]
+        return bool(above) and (
+            self._leads_through_a_file(above) if (at := self.get(above)) is None else not at.is_folder
+        )
 
     def folder(self, path: str) -> Inode:
         inode = self.find(path)
@@ -300,9 +303,8 @@ class Disk:
             return
         touched, now, later = {inode.number}, list[_Change](), list[_Change]()
         for change in reversed(self._pending):
-            folders = {folder.number for folder, _, _ in change.edits}
-            if folders & touched:
-                touched |= folders
+            if any(folder.number in touched for folder, _, _ in change.edits):
+                touched.update(folder.number for folder, _, _ in change.edits)
                 now.append(change)
             else:
                 later.append(change)
