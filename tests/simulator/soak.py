@@ -1,4 +1,7 @@
-"""Many more histories than a test has time for: python soak.py [--histories N] [--first SEED] [--processes N]. Exit code 1 at a breach."""
+"""Many more histories than a test has time for: python soak.py [--histories N] [--first SEED] [--processes N].
+
+Each breach is told when it is found, and the others go on. Exit code 1 if there was one.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 _BATCH = 1000
 
 
-def _checked(first: int, count: int) -> tuple[int, float]:
-    """How many were played, and the seconds of CPU that they took."""
+def _checked(first: int, count: int) -> tuple[int, float, list[str]]:
+    """How many were played, the seconds of CPU that they took, and the breaches among them."""
     from simulator.test_simulator import check
 
-    start_s = time.process_time()
-    check(range(first, first + count))
-    return count, time.process_time() - start_s
+    start_s, breaches = time.process_time(), []
+    for seed in range(first, first + count):
+        try:
+            check(range(seed, seed + 1))
+        except AssertionError as breach:
+            breaches.append(str(breach))
+    return count, time.process_time() - start_s, breaches
 
 
 def main() -> int:
@@ -28,24 +35,22 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1_000_000, help="the seed of the first; each has the next number")
     parser.add_argument("--processes", type=int, default=2)
     wanted = parser.parse_args()
-    start_s, played, cpu_s = time.monotonic(), 0, 0.0
+    start_s, played, cpu_s, breaches = time.monotonic(), 0, 0.0, 0
     last = wanted.first + wanted.histories
     with ProcessPoolExecutor(wanted.processes) as pool:
         jobs = [pool.submit(_checked, first, min(_BATCH, last - first)) for first in range(wanted.first, last, _BATCH)]
-        try:
-            for job in as_completed(jobs):
-                count, seconds = job.result()
-                played, cpu_s = played + count, cpu_s + seconds
-                print(f"\r{played} of {wanted.histories} histories", end="", file=sys.stderr, flush=True)
-        except AssertionError as breach:
-            pool.shutdown(cancel_futures=True)
-            print(f"\n{breach}")
-            return 1
+        for job in as_completed(jobs):
+            count, seconds, told = job.result()
+            played, cpu_s, breaches = played + count, cpu_s + seconds, breaches + len(told)
+            for breach in told:
+                print(f"\n{breach}", flush=True)
+            print(f"\r{played} of {wanted.histories} histories", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    a_minute = played / cpu_s * 60
-    elapsed_s = time.monotonic() - start_s
-    print(f"{played} histories, no breach, {elapsed_s:.0f} s, {cpu_s:.0f} s of CPU: {a_minute:.0f} a minute a core")
-    return 0
+    a_minute, elapsed_s, found = played / cpu_s * 60, time.monotonic() - start_s, breaches or "none"
+    print(
+        f"{played} histories, breaches: {found}, {elapsed_s:.0f} s, {cpu_s:.0f} s of CPU: {a_minute:.0f} a minute a core"
+    )
+    return 1 if breaches else 0
 
 
 if __name__ == "__main__":
