@@ -91,9 +91,11 @@ class Opened:
 
 @dataclass(slots=True)
 class _Change:
-    """Names that change at once: in which folder, which name, to what it leads now (None: to nothing)."""
+    """Names that change at once: in which folder, which name, to what it leads now (None: to nothing). `dropped` are the numbers of what had
+    one of these names and has none of them now."""
 
     edits: tuple[tuple[Inode, str, Inode | None], ...]
+    dropped: set[int]
 
 
 def failure(number: int, path: str = "") -> OSError:
@@ -160,10 +162,15 @@ class Disk:
                 yield at, inode
 
     def surviving_files(self) -> Iterator[bytes]:
-        """What a power cut at this moment would surely leave of all files."""
+        """What a power cut at this moment would surely leave of all files: not those of which it may also leave that they were deleted."""
+        changing = {(folder.number, name) for change in self._pending for folder, name, _ in change.edits}
+        dropped = {number for change in self._pending for number in change.dropped}
         waiting = [self.root]
         while waiting:
-            for child in waiting.pop().kept.values():
+            folder = waiting.pop()
+            for name, child in folder.kept.items():
+                if child.number in dropped and (folder.number, name) in changing:
+                    continue
                 if child.is_folder:
                     waiting.append(child)
                 else:
@@ -183,9 +190,11 @@ class Disk:
 
     def change(self, *edits: tuple[Inode, str, Inode | None]) -> None:
         """Change names at once."""
+        dropped: set[int] = set()
         for folder, name, inode in edits:
             before = folder.names.pop(name, None)
             if before is not None:
+                dropped.add(before.number)
                 before.links -= 1
                 before.ctime_ns = self.moment_ns
             if inode is not None:
@@ -193,7 +202,8 @@ class Disk:
                 inode.links += 1
                 inode.ctime_ns = self.moment_ns
             folder.mtime_ns = folder.ctime_ns = self.moment_ns
-        self._pending.append(_Change(edits))
+        dropped.difference_update(inode.number for _, _, inode in edits if inode is not None)
+        self._pending.append(_Change(edits, dropped))
 
     def parent(self, path: str) -> tuple[Inode, str]:
         above, _, name = path.rpartition("/")

@@ -146,6 +146,25 @@ def test_a_folder_that_was_flushed_is_lost_with_the_one_above_that_was_not() -> 
     assert _cuts(made, "/a/c/x") == {b"content", None}
 
 
+def test_what_surely_survives_is_what_no_power_cut_takes() -> None:
+    disk = _disk()
+    disk.makedirs("/a/c")
+    _write(disk, "/a/b/x", b"content", sync=True)
+    assert list(disk.surviving_files()) == []
+    disk.fsync(disk.folder("/a/b"))
+    assert list(disk.surviving_files()) == [b"content"]
+    disk.rename("/a/b/x", "/a/b/y")
+    assert list(disk.surviving_files()) == [b"content"], "under one name or the other"
+    disk.link("/a/b/y", "/a/c/x")
+    disk.fsync(disk.folder("/a/c"))
+    disk.unlink("/a/b/y")
+    assert list(disk.surviving_files()) == [], "the folder that it has gone to may be lost"
+    disk.fsync(disk.folder("/a"))
+    assert list(disk.surviving_files()) == [b"content"]
+    disk.unlink("/a/c/x")
+    assert list(disk.surviving_files()) == [], "its deletion may survive"
+
+
 def test_a_lock_goes_with_the_process_that_holds_it() -> None:
     disk, holder = _disk(), object()
     inode = disk.create("/a/lock")
