@@ -184,11 +184,13 @@ def open_inside(path: str, within: str) -> BinaryIO | None:
 
 
 def mtime_ns(path: str) -> int | None:
-    """A file's modification time; None if it is not there, or cannot be looked at."""
+    """A file's modification time; None if it is not there. `LocalError` if it cannot be looked at."""
     try:
         return system.lstat(path).st_mtime_ns
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise failed("look at", path, error) from error
 
 
 def check_inside(folder: str, within: str) -> None:
