@@ -1,7 +1,7 @@
 """A run on a worker of a cluster: what its jobs share is opened there once in a process, and must be the same there as here.
 
 Rules of this module: jobs on a worker find the tree by the path that it has here, and S3 by their own AWS environment. If either is
-another one there, nothing is done: it would be recorded as gone.
+another one there, nothing is done: it would be recorded as gone. Jobs that are about S3 alone need no tree.
 """
 
 from __future__ import annotations
@@ -38,6 +38,16 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Afar:
+    """The store of a run alone, as it is sent to a worker; as in `Place`."""
+
+    run_id: str
+    where: Layout
+    stores: bytes
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """What the jobs of a run share in one process."""
 
@@ -50,18 +60,38 @@ def place(run_id: str, root: str, where: Layout, remote: Remote | None, url_for:
     return Place(run_id, root, where, pickle.dumps((remote, url_for)), url_for(_anywhere(where)))
 
 
+def afar(run_id: str, where: Layout, remote: Remote) -> Afar:
+    return Afar(run_id, where, pickle.dumps((remote, remote.url)), remote.url(_anywhere(where)))
+
+
+@lru_cache(maxsize=_RUNS)
+def reached(at: Afar) -> Remote:
+    """The store, on a worker. `ClusterError` if that would speak to another one."""
+    remote, _ = _stores(at.stores, at.where, at.url)
+    if remote is None:
+        raise AssertionError("without a store, there is nothing to reach")
+    return remote
+
+
 @lru_cache(maxsize=_RUNS)
 def opened(at: Place) -> Opened:
     """What the jobs of a run share, on a worker. `ClusterError` if that does not see the tree, or speaks to another store."""
-    host = platform.node()
     if not system.exists(_beacon(at.root, at.where, at.run_id)):
         hint = "Mount the tree there, at the same path: see docs/cluster.md."
-        raise ClusterError(f"A worker on {host} does not see the tree at {at.root}", hint=hint)
-    remote, url_for = pickle.loads(at.stores)  # noqa: S301  see `cluster`
-    if (url := url_for(_anywhere(at.where))) != at.url:
-        hint = "Give workers the same AWS_ENDPOINT_URL, or the same ~/.aws/config."
-        raise ClusterError(f"A worker on {host} would find in S3 at {url} what is at {at.url} here", hint=hint)
+        raise ClusterError(f"A worker on {platform.node()} does not see the tree at {at.root}", hint=hint)
+    remote, url_for = _stores(at.stores, at.where, at.url)
     return Opened(Store(at.root, at.where, flushes=True), remote, url_for)
+
+
+def _stores(pickled: bytes, where: Layout, url: str) -> tuple[Remote | None, Callable[[Location], str]]:
+    """The remote and the maker of URLs, on a worker."""
+    found: tuple[Remote | None, Callable[[Location], str]] = pickle.loads(pickled)  # noqa: S301  see `cluster`
+    if (there := found[1](_anywhere(where))) != url:
+        hint = "Give workers the same AWS_ENDPOINT_URL, or the same ~/.aws/config."
+        raise ClusterError(
+            f"A worker on {platform.node()} would find in S3 at {there} what is at {url} here", hint=hint
+        )
+    return found
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from callsheet import amend, layout, survey, system
 from callsheet.action import Curation, PastRun, Plan, Verb
 from callsheet.amend import Check
 from callsheet.checkup import Checkup
+from callsheet.cluster import Cluster
 from callsheet.errors import Collision, LossRefused, PlanError, UnknownActor, UnknownRun, UsageError
 from callsheet.execute import OnMoved, OnOutcome
 from callsheet.fetch import fetch, presigned
@@ -98,14 +99,17 @@ class Library:
         """Check that everything is sound: all actors, the journal, the trash and what else is ours, or only the actors that are named.
 
         `read` is whose bytes are read and compared with the record: nobody's, `local`, `s3` or `both`; without S3 no network is touched.
-        Nothing is written, unless `fix` mends what can be mended without a loss; with `dry_run`, not even then. `TreeError`,
-        `UnknownActor`, `UsageError`.
+        Nothing is written, unless `fix` mends what can be mended without a loss; with `dry_run`, not even then. Jobs run on `executor`, or on threads
+        of our own; of a `cluster.connected(…)`, the workers read the objects that are recorded, and need not see the tree. `TreeError`, `UnknownActor`,
+        `UsageError`, `ClusterError`.
         """
         if read not in SIDES:
             raise UsageError(f"There is no side {read!r} to read", hint="Read local, s3 or both.")
         run = self._run(SyncOptions(offline=not SIDES[read][1], dry_run=dry_run))
-        with self._pool(executor, self._transfers if run.remote else 0) as pool:
-            return run_fsck(run, self.journal, tuple(actors), read, pool, on_progress, fix=fix)
+        cluster = executor if isinstance(executor, Cluster) else None
+        threads = cluster.at_once if cluster else self._transfers if run.remote else 0
+        with self._pool(None if cluster else executor, threads) as pool:
+            return run_fsck(run, self.journal, tuple(actors), read, pool, on_progress, fix=fix, cluster=cluster)
 
     def plan(
         self,

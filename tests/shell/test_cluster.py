@@ -11,10 +11,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dask
 import pytest
@@ -22,13 +24,30 @@ from distributed import Client, LocalCluster
 
 from callsheet import files
 from callsheet.cluster import Cluster, connected
+from callsheet.elsewhere import afar, reached
 from callsheet.errors import ClusterError, UsageError, WorkerLost
 from callsheet.layout import Layout
+from callsheet.remote.directory import DirectoryRemote
+from callsheet.remote.s3 import S3Remote
 from callsheet.run import Run
 from callsheet.settings import open_library
 from command import interrupt, run
-from servers import Server
-from twins import VERBS, as_told, open_twin, stand_still, state, unseen, write_original
+from factory import Tree
+from kept import picture
+from servers import REGION, Server
+from twins import (
+    BOTH,
+    EDITED_HERE,
+    EDITED_IN_S3,
+    IN_S3,
+    VERBS,
+    as_told,
+    open_twin,
+    stand_still,
+    state,
+    unseen,
+    write_original,
+)
 
 ACTORS = 24
 LOOPBACK = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
@@ -265,6 +284,132 @@ def test_workers_that_would_ask_another_store_touch_nothing(
     ):
         library.sync(offline=True, executor=cluster)
     assert state(root) == before
+
+
+# --- What is about S3 alone, and needs no tree on the workers -----------------------------------------------------------------------------
+
+
+def _spoil(root: Path) -> None:
+    """Of synced images, one object is gone, and one was replaced."""
+    open_twin(root).sync()
+    where = Layout()
+    folder = root / "buckets" / where.bucket / where.prefix
+    (folder / "0002_actor" / BOTH).unlink()
+    (folder / "0003_actor" / BOTH).write_bytes(b"replaced")
+
+
+def _checked(root: Path, executor: Cluster | None, seen: Callable[[object], None] = unseen) -> dict[str, Any]:
+    told: dict[str, Any] = open_twin(root).fsck(read="s3", executor=executor, on_progress=seen).as_dict()
+    return told
+
+
+def test_workers_read_s3_and_find_what_threads_find(twins: tuple[Path, Path], cluster: Cluster) -> None:
+    root, _ = twins
+    _spoil(root)
+    told = _checked(root, cluster)
+    assert told == _checked(root, None)
+    found = {(row["actor"], row["code"]) for row in (*told["problems"], *told["notes"]) if row["filename"] == BOTH}
+    assert found == {("0002_actor", "object_gone"), ("0003_actor", "object_changed")}
+
+
+def test_a_worker_that_is_killed_while_it_reads_changes_nothing(
+    twins: tuple[Path, Path], cluster: Cluster, workers: Workers
+) -> None:
+    root, _ = twins
+    _spoil(root)
+    victim, _ = workers.pids()
+    seen: list[object] = []
+
+    def kill(progress: object) -> None:
+        if not seen:
+            os.kill(victim, signal.SIGKILL)
+        seen.append(progress)
+
+    told = _checked(root, cluster, kill)
+    assert victim not in workers.pids()
+    assert told == _checked(root, None)
+
+
+def test_workers_are_told_nothing_of_the_tree_when_they_read_s3(
+    tmp_path: Path, cluster: Cluster, ministack_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ministack_server.make_bucket("far-from-the-tree")
+    tree = Tree(tmp_path / "a tree that no worker has")
+    for number in range(40):
+        tree.image(f"{number % 3:04}_actor", f"{number}.png", picture(str(number)))
+    library = open_library(tree.root, remote="s3://far-from-the-tree/images", environ={})
+    library.apply(library.plan("push"))
+    sent: list[bytes] = []
+    submit = cluster._workers.submit
+
+    def noted(job: Callable[[bytes], object], message: bytes) -> Any:
+        sent.append(message)
+        return submit(job, message)
+
+    monkeypatch.setattr(cluster._workers, "submit", noted)
+    told = library.fsck(read="s3", executor=cluster)
+    assert told.as_dict() == library.fsck(read="s3").as_dict()
+    assert told.read_bytes == sum(len(picture(str(number))) for number in range(40))
+    assert not told.problems
+    assert sent
+    assert not any(b"no worker has" in message for message in sent)
+
+
+def test_objects_whose_workers_are_lost_are_told_as_not_checked(twins: tuple[Path, Path]) -> None:
+    """What four workers would have to die for."""
+    root, _ = twins
+    open_twin(root).sync()
+
+    class Deadly(Cluster):
+        at_once = 2
+
+        def __init__(self) -> None:
+            pass
+
+        def submit(self, job: object, /, *_: object, **__: object) -> Future[Any]:
+            lost: Future[Any] = Future()
+            lost.set_exception(WorkerLost("4 workers were lost", hint="Their logs say more."))
+            return lost
+
+    found = open_twin(root).fsck(["2"], read="s3", executor=Deadly()).problems
+    assert {(one.code, one.filename, one.message) for one in found if one.code == "unchecked"} == {
+        ("unchecked", name, "4 workers were lost") for name in (BOTH, EDITED_HERE, EDITED_IN_S3, IN_S3)
+    }
+
+
+def test_a_worker_begins_each_check_with_a_store_of_its_own(ministack_server: Server) -> None:
+    """What a check has learnt of an outage is not for the next."""
+    remote = S3Remote(REGION, endpoint_url=ministack_server.endpoint)
+    first, again, next_one = (reached(afar(run_id, Layout(), remote)) for run_id in ("one", "one", "two"))
+    assert first is again
+    assert next_one is not first
+
+
+def test_workers_that_would_read_another_store_read_nothing(
+    twins: tuple[Path, Path], cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, _ = twins
+    open_twin(root).sync()
+    monkeypatch.setattr(DirectoryRemote, "url", lambda *_: "s3://elsewhere/a")
+    with pytest.raises(ClusterError, match="what is at s3://elsewhere/a here"):
+        open_twin(root).fsck(read="s3", executor=cluster)
+
+
+def test_a_check_on_the_command_line_is_read_by_the_workers(twins: tuple[Path, Path], workers: Workers) -> None:
+    workers.pids()
+    root, _ = twins
+    _spoil(root)
+    remote = ("--remote", f"file://{root}/buckets")
+    ran = run(root, *remote, "fsck", "--read", "s3", "--scheduler", workers.address, "--json")
+    assert ran.document == run(root, *remote, "fsck", "--read", "s3", "--json").document
+    refused = run(root, *remote, "fsck", "--read", "local", "--scheduler", workers.address)
+    assert refused.code == 2
+    assert "Add --read s3 or --read both" in refused.err
+    everywhere = run(root, *remote, "fsck", "--json", env={"CALLSHEET_SCHEDULER": NOBODY})
+    assert everywhere.code in (0, 1), "a setting for all commands is none of a check that reads nothing"
+
+
+# --- A cluster that fails ---------------------------------------------------------------------------------------------------------------
 
 
 def test_a_job_that_costs_its_workers_is_told_as_that(workers: Workers, cluster: Cluster) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from callsheet.cli.options import (
     actors_argument,
@@ -12,7 +13,9 @@ from callsheet.cli.options import (
     json_option,
     print_json,
     progress_option,
+    scheduler_option,
     with_library,
+    workers,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     help="Also read the bytes of this disk, of S3 or of both, and compare them with the record.",
 )
 @dry_run_option
+@scheduler_option
 @progress_option
 @json_option
 @with_library
@@ -38,6 +42,7 @@ def fsck(
     fix: bool,
     read: str | None,
     dry_run: bool,
+    scheduler: str,
     progress: str,
     as_json: bool,
 ) -> int:
@@ -46,13 +51,22 @@ def fsck(
     Reads the manifests, and looks at the folders, legacy files, the trash, the journal, locks, temporary files and a server's jobs; for
     named actors, at what is theirs. Without --read, no image is read and no network touched. Nothing is written without --fix.
 
+    With --scheduler, the workers of a cluster read the images in S3; they need not see the tree.
+
     Ends with 0 if no problem was found or all were mended, and with 1 if one is left; notes are no problems. docs/fsck.md tells of each finding
     what it means.
     """
     from callsheet.cli.progress import shown
+    from callsheet.errors import UsageError
 
-    with shown(progress, "Checking") as show:
-        checkup = library.fsck(actors, read=read or "", fix=fix, dry_run=dry_run, on_progress=show.look)
+    if read not in ("s3", "both"):
+        if click.get_current_context().get_parameter_source("scheduler") is ParameterSource.COMMANDLINE:
+            raise UsageError("Without S3 there is nothing for a cluster to read", hint="Add --read s3 or --read both.")
+        scheduler = ""
+    with workers(scheduler) as executor, shown(progress, "Checking") as show:
+        checkup = library.fsck(
+            actors, read=read or "", fix=fix, dry_run=dry_run, executor=executor, on_progress=show.look
+        )
     if as_json:
         print_json(checkup.as_dict())
     else:

@@ -49,8 +49,8 @@ def check_actor(scope: Scope, actor: Actor) -> Checked:
     findings.extend(_of_legacy(scope, actor, found, scan))
     if scope.read_local:
         findings.extend(reader.local({image.filename: image for image in scan.found}))
-    if run.remote is not None:
-        findings.extend(reader.s3(run.remote))
+    if run.remote is not None and scope.read_objects is not None:
+        findings.extend(reader.s3(run.remote, scope.read_objects))
     return Checked(tuple(findings), len(found.entries), reader.read_bytes)
 
 

@@ -10,7 +10,8 @@ from callsheet import layout, local
 from callsheet.action import Action, Op, PastRun, Version
 from callsheet.checkup import Code, Finding
 from callsheet.errors import CallsheetError, LocalError, NoSuchObject, RemoteError
-from callsheet.fsck.reading import digest, promised_md5, spoilt, trashed, unchecked
+from callsheet.fsck.objects import Wanted, read_object
+from callsheet.fsck.reading import promised_md5, spoilt, trashed, unchecked
 from callsheet.fsck.scope import Scope
 from callsheet.journal import Journal
 from callsheet.model import Location, RemoteObject
@@ -163,15 +164,14 @@ class Past:
     def _read_object(self, held: RemoteObject, place: Location, md5: str | None, remote: Remote) -> Iterator[Finding]:
         """`md5` is what it was put there with, None if that was not known then."""
         try:
-            reading = remote.read(place, if_match=held.etag)
-            found_md5, size_bytes = digest(reading)
+            content = read_object(remote, Wanted(place, held.etag))
         except RemoteError as error:
             yield unchecked(error, place.bucket, filename=str(place))
             return
-        self.read_bytes += size_bytes
-        wanted = md5 or promised_md5(reading.described)
-        if wanted not in (None, found_md5):
-            yield spoilt(str(place), f"MD5 {found_md5}, not {wanted}")
+        self.read_bytes += content.size_bytes
+        wanted = md5 or promised_md5(content.described)
+        if wanted not in (None, content.md5):
+            yield spoilt(str(place), f"MD5 {content.md5}, not {wanted}")
 
     def _is_there_now(self, path: str) -> bool:
         """Whether a run that was under way when the trash was listed has put it there since; True if that cannot be told."""

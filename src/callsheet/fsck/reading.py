@@ -6,20 +6,27 @@ ETag, are newer than the record, and for a sync.
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from callsheet import hashing, layout, reconcile, system
 from callsheet.checkup import Code, Finding
-from callsheet.errors import ChangingFile, LocalError, NoSuchBucket, NoSuchObject, ObjectChanged, RemoteError
+from callsheet.errors import (
+    ChangingFile,
+    LocalError,
+    NoSuchBucket,
+    NoSuchObject,
+    ObjectChanged,
+    RemoteError,
+    WorkerLost,
+)
+from callsheet.fsck.objects import Content, ReadObjects, Wanted
 from callsheet.fsck.scope import Scope
 from callsheet.listing import list_actor
 from callsheet.local import Found
 from callsheet.model import Actor, Entry, HashedFile, Location, Manifest, RemoteObject, Status
 from callsheet.remote import Remote
-from callsheet.remote.contract import Reading
 
 _BATCH_FILES = 256
 
@@ -43,7 +50,7 @@ class Reader:
             for entry, result in zip(batch, hashing.hash_files(paths), strict=True):
                 yield from self._of_file(entry, on_disk[entry.filename], result, settled_ns)
 
-    def s3(self, remote: Remote) -> Iterator[Finding]:
+    def s3(self, remote: Remote, read: ReadObjects) -> Iterator[Finding]:
         """The objects that the record is about, each read to its end; and what else is in the actor's folder."""
         where, name = self.scope.where, self.actor.name
         listing, error = list_actor(where, remote, self.actor)
@@ -54,13 +61,17 @@ class Reader:
         if new:
             message = f"images in S3 that are not recorded as being there: {len(new)} (first: {min(new)})"
             yield Finding(Code.DRIFT, name, "", message, f"callsheet sync {name}")
+        wanted: list[tuple[Entry, Wanted]] = []
         for entry in self.manifest.entries:
             location = where.locate(entry.s3_url) if entry.s3_url else None
             if location is None:
                 continue
             listed = listing.objects.get(entry.filename) if location == where.location(name, entry.filename) else None
             tag = entry.s3.etag if entry.s3 else listed.etag if listed else ""
-            yield from self._of_object(entry, location, tag, remote)
+            wanted.append((entry, Wanted(location, tag)))
+        contents = read([one for _, one in wanted])
+        for (entry, one), content in zip(wanted, contents, strict=True):
+            yield from self._of_object(entry, one.location, content)
 
     def _of_file(
         self, entry: Entry, found: Found, result: HashedFile | LocalError, settled_ns: int
@@ -89,22 +100,23 @@ class Reader:
             return f"callsheet sync --verify {self.actor.name}, then callsheet repair {chosen} takes it from S3"
         return "restore it from a backup, or save it anew if the change was meant, then callsheet sync"
 
-    def _of_object(self, entry: Entry, location: Location, tag: str, remote: Remote) -> Iterator[Finding]:
+    def _of_object(
+        self, entry: Entry, location: Location, content: Content | RemoteError | WorkerLost
+    ) -> Iterator[Finding]:
         name, filename, sync = self.actor.name, entry.filename, f"callsheet sync {self.actor.name}"
-        try:
-            reading = remote.read(location, if_match=tag or remote.head(location).etag)
-            md5, size_bytes = digest(reading)
-        except NoSuchObject:
+        if isinstance(content, Content):
+            self.read_bytes += content.size_bytes
+            yield from self._of_bytes(entry, location, content.described, content.md5)
+        elif isinstance(content, NoSuchObject):
             left = "" if entry.recorded_local else ", and it was recorded as being only there"
             repair = f"look for it with callsheet trash list, or in the bucket's versions; then {sync}"
             yield Finding(Code.OBJECT_GONE, name, filename, f"{location} is not in S3 any more{left}", repair)
-        except ObjectChanged:
+        elif isinstance(content, ObjectChanged):
             yield Finding(Code.OBJECT_CHANGED, name, filename, f"{location} is another version than is recorded", sync)
-        except RemoteError as error:
-            yield unchecked(error, location.bucket, name, filename)
+        elif isinstance(content, WorkerLost):
+            yield Finding(Code.UNCHECKED, name, filename, str(content), content.hint.rstrip("."))
         else:
-            self.read_bytes += size_bytes
-            yield from self._of_bytes(entry, location, reading.described, md5)
+            yield unchecked(content, location.bucket, name, filename)
 
     def _of_bytes(self, entry: Entry, location: Location, described: RemoteObject, md5: str) -> Iterator[Finding]:
         promised = (entry.s3 and entry.s3.md5) or promised_md5(described)
@@ -117,16 +129,6 @@ class Reader:
         elif entry.status is Status.SYNCED and entry.md5_hash not in (None, md5):
             message = f"it is recorded as synced, but {location} holds other bytes (MD5 {md5})"
             yield Finding(Code.STATUS, self.actor.name, entry.filename, message, f"callsheet sync {self.actor.name}")
-
-
-def digest(reading: Reading) -> tuple[str, int]:
-    """The MD5 of an object, read to its end, and its size in bytes."""
-    made = hashlib.md5(usedforsecurity=False)
-    size_bytes = 0
-    for block in reading.blocks:
-        made.update(block)
-        size_bytes += len(block)
-    return made.hexdigest(), size_bytes
 
 
 def promised_md5(described: RemoteObject) -> str | None:

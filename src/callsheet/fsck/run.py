@@ -11,10 +11,13 @@ from typing import TypeVar
 
 from callsheet.checkup import Checkup, Finding, in_order
 from callsheet.checkup import told as as_finding
+from callsheet.cluster import Cluster
+from callsheet.elsewhere import afar
 from callsheet.errors import LocalError
 from callsheet.fsck.actors import Checked, check_actor
 from callsheet.fsck.leavings import check_leavings, check_migrated
 from callsheet.fsck.mend import mend
+from callsheet.fsck.objects import ReadObjects, read_afar, read_here
 from callsheet.fsck.past import Past, trash_in_s3
 from callsheet.fsck.scope import Scope, failure, scope_of
 from callsheet.journal import Journal
@@ -40,12 +43,15 @@ def run_fsck(
     on_progress: OnProgress,
     *,
     fix: bool,
+    cluster: Cluster | None = None,
 ) -> Checkup:
-    """Check all actors and everything beside them, or the actors that are named alone. S3 is looked at only if it is read.
+    """Check all actors and everything beside them, or the actors that are named alone. S3 is looked at only if it is read; with a
+    `cluster`, the objects that are recorded are read on its workers, which need not see the tree.
 
-    `TreeError` if the tree cannot be read, `UnknownActor`.
+    `TreeError` if the tree cannot be read, `UnknownActor`, `ClusterError`.
     """
-    scope = scope_of(run, read_local=SIDES[read][0])
+    read_objects = _reader(run, cluster)
+    scope = scope_of(run, read_local=SIDES[read][0], read_objects=read_objects)
     checked = _actors(scope, run.surveyor.survey().matching(wanted).actors, executor, on_progress)
     past = Past(scope, journal)
     of_runs = () if wanted else _runs(past)
@@ -57,13 +63,22 @@ def run_fsck(
     if not fix or run.options.dry_run or not any(one.fixable for one in found):
         return checkup
     left = mend(scope, found, past.busy, executor, on_progress)
-    again = scope_of(run, read_local=scope.read_local)
+    again = scope_of(run, read_local=scope.read_local, read_objects=read_objects)
     touched = {one.actor for one in found if one.fixable}
     checked |= _actors(again, [actor for actor in checked if actor.name in touched], executor, on_progress)
     now = [*_of_actors(checked), *of_runs, *_beside(again, wanted), *left]
     still = {_identity(one) for one in now}
     mended = in_order(one for one in found if one.fixable and _identity(one) not in still)
     return replace(checkup, findings=in_order(now), mended=mended)
+
+
+def _reader(run: Run, cluster: Cluster | None) -> ReadObjects | None:
+    """Who reads objects: this process, or the workers of a cluster; None if S3 is not looked at."""
+    if run.remote is None:
+        return None
+    if cluster is None:
+        return partial(read_here, run.remote)
+    return partial(read_afar, cluster, afar(run.id, run.where, run.remote))
 
 
 def _actors(scope: Scope, actors: Iterable[Actor], executor: Executor, on_progress: OnProgress) -> dict[Actor, Checked]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from callsheet import files, layout, local
 from callsheet.checkup import Code, Finding
 from callsheet.errors import CallsheetError, Collision, ManifestError
+from callsheet.fsck.objects import ReadObjects
 from callsheet.layout import Layout
 from callsheet.run import Run
 
@@ -18,10 +19,11 @@ Heaps = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One check. S3 is read if `run.remote` is not None, and this disk's images if `read_local` says so."""
+    """One check. S3 is read, by `read_objects`, if that is not None, and this disk's images if `read_local` says so."""
 
     run: Run
     read_local: bool
+    read_objects: ReadObjects | None
     heaps: Heaps
     migrated: Mapping[str, tuple[str, ...]]
     """By the name of the folder that they were in, the paths of legacy files that went into the trash when they had been taken over."""
@@ -36,7 +38,7 @@ class Scope:
         return os.path.join(self.run.root, relative)
 
 
-def scope_of(run: Run, *, read_local: bool) -> Scope:
+def scope_of(run: Run, *, read_local: bool, read_objects: ReadObjects | None) -> Scope:
     """The scope of a check that begins now, with what lies in the trash of this disk."""
     where = run.where
     heaps: dict[str, dict[str, int]] = {}
@@ -54,7 +56,7 @@ def scope_of(run: Run, *, read_local: bool) -> Scope:
         if name == layout.RESPONSE and inner.startswith(f"{where.actors_dir}/"):
             actor = inner.removeprefix(f"{where.actors_dir}/").partition("/")[0]
             migrated[actor] = (*migrated.get(actor, ()), f"{where.trash_dir}/{path}")
-    return Scope(run, read_local, heaps, migrated, frozenset(littered))
+    return Scope(run, read_local, read_objects, heaps, migrated, frozenset(littered))
 
 
 def failure(error: CallsheetError, actor: str, filename: str = "", repair: str = "") -> Finding:
