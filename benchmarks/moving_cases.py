@@ -124,7 +124,8 @@ def _case(
     begin: Callable[[], None],
 ) -> Case:
     peers = tuple(contender.label for contender in others)
-    targets = tuple(Target(mine.label, measure, 1.0, peers) for mine in ours for measure in ("cpu_s", "wall_s"))
+    limits = (("cpu_s", 0.7), ("wall_s", 0.8))
+    targets = tuple(Target(mine.label, measure, limit, peers) for mine in ours for measure, limit in limits)
     most = _FEW_ROUNDS if site.trees.images >= ground.MANY.images else 0
     return Case(name, title, (*ours, *others), targets, peers, site.trees.images, begin, most)
 
