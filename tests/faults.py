@@ -187,4 +187,4 @@ def without_extension(patch: pytest.MonkeyPatch) -> None:
     """As where no C compiler was: bodies of transfers pass through Python."""
     patch.setattr(bulk, "_receive", None)
     patch.setattr(bulk, "_send", None)
-    patch.setattr(system, "_flush", None)
+    patch.setattr(system, "_write_in_c", None)

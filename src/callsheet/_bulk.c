@@ -1,11 +1,11 @@
-/* Bodies between a socket and a file, and many files to disk at once: what Python does piece by piece, giving the GIL
- * away and copying each time. Rules:
+/* Bodies between sockets, memory and files, and many files to disk at once: what Python does piece by piece, giving
+ * the GIL away and taking it again each time. Rules:
  *
- *  - One call moves one body, or as much of it as the caller wants; the GIL is not held meanwhile.
+ *  - One call moves one body, or writes a batch of files; the GIL is not held meanwhile.
  *  - A socket that has nothing to give, or takes nothing, is waited for as long as the caller says, each time anew, as
  *    Python's own sockets do. Ctrl-C ends the wait.
  *  - What was moved is always told, beside what went wrong, and on which side: nothing is lost or moved twice.
- *  - Memory is a buffer on the stack, whatever the size of the body.
+ *  - The caller's memory is all that there is.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -14,28 +14,31 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/sendfile.h>
 #endif
 
 enum {
-    /* On the stack of a thread, which has at least 512 KiB everywhere. */
-    BUFFER_BYTES = 128 * 1024,
     /* As much as is sent before Ctrl-C is looked for. */
     MOST_SENT_BYTES = 1 << 20,
+    /* Past the page cache goes what begins and ends at a multiple of this, in memory and in the file: every disk and file
+     * system that can do so at all can do it then. */
+    PAGE_BYTES = 4096,
+    /* Less is sooner on the disk together with other files. */
+    LEAST_DIRECT_BYTES = 128 * 1024,
 };
 
-/* One body under way. `moved` bytes are in the file, or sent. An errno of 0 is none; `ended` is set if the other side
+/* One body under way: `moved` bytes of it are in memory, or sent. An errno of 0 is none; `ended` is set if the giving side
  * (of a file: its end) came before all was moved. */
 struct moving {
     int socket;
     int file;
+    uint8_t *memory;
     int64_t size;
     int timeout_ms;
     int64_t moved;
@@ -55,47 +58,19 @@ static int wait_for(int socket, short events, int timeout_ms)
     return ready == 0 ? ETIMEDOUT : errno;
 }
 
-/* 0, or the errno of a write that failed. `moved` counts what was written before. */
-static int write_all(struct moving *m, const uint8_t *data, size_t size)
+/* Receives until `size` bytes are there, something goes wrong, or a signal comes (EINTR). */
+static void receive_body(struct moving *m)
 {
-    while (size > 0) {
-        ssize_t written = write(m->file, data, size);
-        if (written < 0) {
-            if (errno == EINTR) {
-                continue; /* a file is not waited for: the next look for Ctrl-C is near */
-            }
-            return errno;
-        }
-        data += written;
-        size -= (size_t)written;
-        m->moved += written;
-    }
-    return 0;
-}
-
-/* Receives into the file until `size` bytes are there, something goes wrong, or a signal comes (EINTR). `buffer` begins
- * with `held` bytes that were received before. */
-static void receive_body(struct moving *m, uint8_t *buffer, size_t held)
-{
-    while (m->moved < m->size) {
-        int64_t left = m->size - m->moved;
-        size_t wanted = left < BUFFER_BYTES ? (size_t)left : BUFFER_BYTES;
-        while (held < wanted && !m->socket_error && !m->ended) {
-            ssize_t got = recv(m->socket, buffer + held, wanted - held, MSG_DONTWAIT);
-            if (got > 0) {
-                held += (size_t)got;
-            } else if (got == 0) {
-                m->ended = 1;
-            } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-                m->socket_error = wait_for(m->socket, POLLIN, m->timeout_ms);
-            } else {
-                m->socket_error = errno;
-            }
-        }
-        m->file_error = write_all(m, buffer, held);
-        held = 0;
-        if (m->socket_error || m->file_error || m->ended) {
-            return;
+    while (m->moved < m->size && !m->socket_error && !m->ended) {
+        ssize_t got = recv(m->socket, m->memory + m->moved, (size_t)(m->size - m->moved), MSG_DONTWAIT);
+        if (got > 0) {
+            m->moved += got;
+        } else if (got == 0) {
+            m->ended = 1;
+        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            m->socket_error = wait_for(m->socket, POLLIN, m->timeout_ms);
+        } else {
+            m->socket_error = errno;
         }
     }
 }
@@ -132,43 +107,28 @@ static int goes_on(struct moving *m)
     return PyErr_CheckSignals() == 0;
 }
 
-static PyObject *told(const struct moving *m)
-{
-    return PyErr_Occurred() ? NULL : Py_BuildValue("(Lii)", (long long)m->moved, m->socket_error, m->file_error);
-}
-
 PyDoc_STRVAR(receive_doc,
-             "receive(socket, file, begun, size_bytes, timeout_ms, /)\n--\n\n"
-             "Write `size_bytes` bytes into a file: those that were `begun`, at most BEGUN_BYTES, and what comes from the\n"
-             "socket after them. Both are descriptors.\n\n"
-             "Returns (written_bytes, socket_error, file_error): errnos, or 0. Fewer bytes without an error: the other\n"
-             "side ended the connection. A wait of more than `timeout_ms` for a byte is ETIMEDOUT.");
+             "receive(socket, buffer, timeout_ms, /)\n--\n\n"
+             "Fill a buffer with what comes from a socket, a descriptor.\n\n"
+             "Returns (received_bytes, socket_error): an errno, or 0. Fewer bytes without an error: the other side ended\n"
+             "the connection. A wait of more than `timeout_ms` for a byte is ETIMEDOUT.");
 
 static PyObject *receive(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     struct moving m = {0};
-    const char *begun;
-    Py_ssize_t begun_bytes;
-    long long size;
-    if (!PyArg_ParseTuple(arguments, "iiy#Li:receive", &m.socket, &m.file, &begun, &begun_bytes, &size,
-                          &m.timeout_ms)) {
+    Py_buffer view;
+    if (!PyArg_ParseTuple(arguments, "iw*i:receive", &m.socket, &view, &m.timeout_ms)) {
         return NULL;
     }
-    if (size < 0 || begun_bytes > BUFFER_BYTES || begun_bytes > size) {
-        PyErr_SetString(PyExc_ValueError, "more was begun than is to come, or than there is room for");
-        return NULL;
-    }
-    m.size = size;
-    size_t held = (size_t)begun_bytes;
+    m.memory = view.buf;
+    m.size = view.len;
     do {
         Py_BEGIN_ALLOW_THREADS
-        uint8_t buffer[BUFFER_BYTES];
-        memcpy(buffer, begun, held);
-        receive_body(&m, buffer, held);
+        receive_body(&m);
         Py_END_ALLOW_THREADS
-        held = 0; /* after a signal: it is in the file */
     } while (goes_on(&m));
-    return told(&m);
+    PyBuffer_Release(&view);
+    return PyErr_Occurred() ? NULL : Py_BuildValue("(Li)", (long long)m.moved, m.socket_error);
 }
 
 #ifdef __linux__
@@ -191,12 +151,68 @@ static PyObject *send_(PyObject *Py_UNUSED(module), PyObject *arguments)
         send_body(&m);
         Py_END_ALLOW_THREADS
     } while (goes_on(&m));
-    return told(&m);
+    return PyErr_Occurred() ? NULL : Py_BuildValue("(Lii)", (long long)m.moved, m.socket_error, m.file_error);
 }
 #endif
 
+/* A new file: what is to be in it, from where it stands, and its modification time. `error` is an errno, or 0. */
+struct fresh {
+    int file;
+    Py_buffer data;
+    struct timespec modified;
+    int error;
+};
+
+/* One write, past the page cache if so much of it as is whole pages can go there. */
+static ssize_t write_some(int file, const uint8_t *data, size_t size)
+{
+#ifdef O_DIRECT
+    size_t whole = size - size % PAGE_BYTES;
+    int flags = size >= LEAST_DIRECT_BYTES && (uintptr_t)data % PAGE_BYTES == 0 ? fcntl(file, F_GETFL) : -1;
+    if (flags >= 0 && fcntl(file, F_SETFL, flags | O_DIRECT) == 0) {
+        ssize_t written = write(file, data, whole);
+        int failed = errno;
+        if (fcntl(file, F_SETFL, flags) < 0) {
+            return -1; /* the rest could not be written as any other file */
+        }
+        /* Else this file system, or this place in the file, cannot. */
+        if (written >= 0 || (failed != EINVAL && failed != EOPNOTSUPP && failed != ENOTSUP)) {
+            errno = failed;
+            return written;
+        }
+    }
+#endif
+    return write(file, data, size);
+}
+
 /* 0, or an errno. */
-static int flush_one(int file)
+static int write_all(int file, const uint8_t *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t written = write_some(file, data, size);
+        if (written == 0) {
+            return EIO; /* a file that takes nothing, and does not say why */
+        }
+        if (written < 0 && errno != EINTR) {
+            return errno;
+        }
+        if (written > 0) {
+            data += written;
+            size -= (size_t)written;
+        }
+    }
+    return 0;
+}
+
+/* 0, or an errno. */
+static int date(int file, struct timespec modified)
+{
+    struct timespec both[2] = {modified, modified};
+    return futimens(file, both) < 0 ? errno : 0;
+}
+
+/* 0, or an errno. */
+static int flush(int file)
 {
     int failed;
     do {
@@ -205,24 +221,47 @@ static int flush_one(int file)
     return failed ? errno : 0;
 }
 
-/* Every file is on its way to the disk before the first is waited for: then one commit of a journal is for all of them. */
-static void flush_all(const int *files, int *errors, size_t count)
+/* Whether the file ends where writing ended: 0, or an errno. */
+static int measure(int file)
 {
-#ifdef __linux__
-    for (size_t i = 0; i < count; i++) {
-        sync_file_range(files[i], 0, 0, SYNC_FILE_RANGE_WRITE); /* a hint: fsync tells what went wrong */
+    struct stat status;
+    off_t end = lseek(file, 0, SEEK_CUR);
+    if (end < 0 || fstat(file, &status) < 0) {
+        return errno;
     }
-#endif
+    return status.st_size == end ? 0 : EIO;
+}
+
+/* Every file is on its way to the disk before the first is waited for: then one commit of a journal is for all of them. */
+static void write_durably_all(struct fresh *files, size_t count)
+{
     for (size_t i = 0; i < count; i++) {
-        errors[i] = flush_one(files[i]);
+        struct fresh *one = &files[i];
+        one->error = write_all(one->file, one->data.buf, (size_t)one->data.len);
+        if (!one->error) {
+            one->error = date(one->file, one->modified);
+        }
+#ifdef __linux__
+        if (!one->error) {
+            sync_file_range(one->file, 0, 0, SYNC_FILE_RANGE_WRITE); /* a hint: fsync tells what went wrong */
+        }
+#endif
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!files[i].error) {
+            files[i].error = flush(files[i].file);
+        }
+        if (!files[i].error) {
+            files[i].error = measure(files[i].file);
+        }
     }
 }
 
-static PyObject *ints_as_list(const int *values, size_t count)
+static PyObject *errors_as_list(const struct fresh *files, size_t count)
 {
     PyObject *list = PyList_New((Py_ssize_t)count);
     for (size_t i = 0; list && i < count; i++) {
-        PyObject *value = PyLong_FromLong(values[i]);
+        PyObject *value = PyLong_FromLong(files[i].error);
         if (!value || PyList_SetItem(list, (Py_ssize_t)i, value) < 0) {
             Py_CLEAR(list);
         }
@@ -230,53 +269,47 @@ static PyObject *ints_as_list(const int *values, size_t count)
     return list;
 }
 
-/* Fills `files` from a list of descriptors. -1 with an exception set if one is none. */
-static int descriptors(PyObject *list, int *files, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        PyObject *item = PyList_GetItem(list, (Py_ssize_t)i);
-        long value = item ? PyLong_AsLong(item) : -1;
-        if (PyErr_Occurred()) {
-            return -1;
-        }
-        if (value < 0 || value > INT_MAX) {
-            PyErr_SetString(PyExc_ValueError, "no descriptor");
-            return -1;
-        }
-        files[i] = (int)value;
-    }
-    return 0;
-}
+PyDoc_STRVAR(write_durably_doc,
+             "write_durably(files, /)\n--\n\n"
+             "Write each (descriptor, data, seconds, nanoseconds) of a list of tuples: the data from where the file stands,\n"
+             "which is to be its end then, and its modification time; and make all of them durable at once. Returns an errno,\n"
+             "or 0, for each.\n\n"
+             "What is large, and begins at a page in memory and in the file, goes past the page cache where that can be.");
 
-PyDoc_STRVAR(flush_doc, "flush(files, /)\n--\n\n"
-                        "Make what the files of a list of descriptors hold durable, all at once. Returns an errno, or 0, for each.");
-
-static PyObject *flush(PyObject *Py_UNUSED(module), PyObject *list)
+static PyObject *write_durably(PyObject *Py_UNUSED(module), PyObject *list)
 {
     if (!PyList_Check(list)) {
-        PyErr_SetString(PyExc_TypeError, "a list of descriptors is wanted");
+        PyErr_SetString(PyExc_TypeError, "a list of files is wanted");
         return NULL;
     }
-    size_t count = (size_t)PyList_Size(list);
-    PyObject *result = NULL;
-    int *files = PyMem_Calloc(2 * count, sizeof *files); /* a request for nothing is answered with something */
+    size_t count = (size_t)PyList_Size(list), held = 0;
+    struct fresh *files = PyMem_Calloc(count, sizeof *files); /* a request for nothing is answered with something */
     if (!files) {
         return PyErr_NoMemory();
     }
-    if (descriptors(list, files, count) == 0) {
-        int *errors = files + count;
+    while (held < count) {
+        struct fresh *one = &files[held];
+        long long seconds;
+        long nanoseconds;
+        PyObject *item = PyList_GetItem(list, (Py_ssize_t)held);
+        if (!item || !PyArg_ParseTuple(item, "iy*Ll:write_durably", &one->file, &one->data, &seconds, &nanoseconds)) {
+            break;
+        }
+        one->modified = (struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = nanoseconds};
+        held++;
+    }
+    PyObject *result = NULL;
+    if (held == count) {
         Py_BEGIN_ALLOW_THREADS
-        flush_all(files, errors, count);
+        write_durably_all(files, count);
         Py_END_ALLOW_THREADS
-        result = ints_as_list(errors, count);
+        result = errors_as_list(files, count);
+    }
+    while (held > 0) {
+        PyBuffer_Release(&files[--held].data);
     }
     PyMem_Free(files);
     return result;
-}
-
-static int initialize(PyObject *module)
-{
-    return PyModule_AddIntConstant(module, "BEGUN_BYTES", BUFFER_BYTES);
 }
 
 static PyMethodDef methods[] = {
@@ -284,19 +317,18 @@ static PyMethodDef methods[] = {
 #ifdef __linux__
     {"send", send_, METH_VARARGS, send_doc},
 #endif
-    {"flush", flush, METH_O, flush_doc},
+    {"write_durably", write_durably, METH_O, write_durably_doc},
     {NULL, NULL, 0, NULL},
 };
 
 static PyModuleDef_Slot slots[] = {
-    {Py_mod_exec, (void *)initialize},
     {0, NULL},
 };
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "callsheet._bulk",
-    .m_doc = "Bodies between sockets and files, and many files to disk, without the GIL.",
+    .m_doc = "Bodies between sockets, memory and files, and many files to disk, without the GIL.",
     .m_methods = methods,
     .m_slots = slots,
 };

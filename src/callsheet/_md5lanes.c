@@ -1,13 +1,13 @@
-/* MD5 (RFC 1321) of many files at once.
+/* MD5 (RFC 1321) of many messages at once: of files, or of bytes in memory.
  *
- * MD5 is serial: each of its steps waits for the one before, and a core idles most of the time. Files are
+ * MD5 is serial: each of its steps waits for the one before, and a core idles most of the time. Messages are
  * independent, so each gets a lane of a vector register and all advance by one instruction stream. Rules:
  *
- *  - A lane streams one file through a small buffer of its own and takes the next file when it is done:
- *    memory and open files are bounded by the lanes, whatever the sizes and number of files.
+ *  - A lane streams one file through a small buffer of its own, or goes along one message in memory, and takes the next
+ *    when it is done: memory and open files are bounded by the lanes, whatever the sizes and number of files.
  *  - `variants` lists the kernels for each kind of CPU; a pass uses the narrowest one that has room for the
  *    active lanes, down to the scalar one when a single long file is left.
- *  - The GIL is not held while files are opened, read and hashed.
+ *  - The GIL is not held while files are opened and read, and messages hashed.
  *  - Needs vector extensions (gcc, clang) and a little-endian CPU. Elsewhere the build fails, and
  *    `callsheet.hashing` does without.
  */
@@ -43,7 +43,7 @@ static const uint64_t SIGNAL_CHECK_BYTES = UINT64_C(256) << 20;
 /* What can go wrong with a file besides an errno; all errnos are positive. */
 enum { NOT_REGULAR = -1, CHANGED = -2 };
 
-/* What became of a file: `error` is 0, an errno, NOT_REGULAR or CHANGED; the rest holds only if it is 0. */
+/* What became of a message: `error` is 0, an errno, NOT_REGULAR or CHANGED; the rest holds only if it is 0. */
 struct outcome {
     int error;
     int64_t size_bytes;
@@ -51,14 +51,15 @@ struct outcome {
     uint32_t digest[4];
 };
 
-/* A file on its way through its buffer: `blocks` blocks at `data` are ready to be hashed. `padded` is set once the
- * end of the message is among them. */
+/* A message on its way: `blocks` blocks at `data` are ready to be hashed. `padded` is set once its end is among them.
+ * A file comes through the buffer; of what is in memory (`memory`, and no `fd`), only the end does. */
 struct lane {
     uint32_t state[4];
     const uint8_t *data;
     size_t blocks;
     bool padded;
     int fd;
+    const uint8_t *memory;
     uint64_t read_bytes;
     struct outcome *outcome;
     uint8_t *buffer;
@@ -333,6 +334,21 @@ static int refill(struct lane *lane)
     return 0;
 }
 
+/* Makes what memory has left of the message ready: its whole blocks, then its padded end. */
+static void advance(struct lane *lane)
+{
+    uint64_t left = (uint64_t)lane->outcome->size_bytes - lane->read_bytes;
+    lane->data = lane->memory + lane->read_bytes;
+    lane->blocks = (size_t)(left / BLOCK_BYTES);
+    lane->read_bytes += lane->blocks * BLOCK_BYTES;
+    if (lane->blocks == 0) {
+        memcpy(lane->buffer, lane->data, (size_t)left);
+        lane->data = lane->buffer;
+        lane->blocks = pad(lane->buffer, (size_t)left, lane->read_bytes + left) / BLOCK_BYTES;
+        lane->padded = true;
+    }
+}
+
 /* Size and modification time of an open file. Returns 0 or an error. */
 static int observe(int fd, struct outcome *outcome)
 {
@@ -367,9 +383,16 @@ static int check_unchanged(const struct lane *lane)
     return same ? 0 : CHANGED;
 }
 
+static void leave(const struct lane *lane)
+{
+    if (!lane->memory) {
+        close(lane->fd);
+    }
+}
+
 static void finish(struct lane *lane, int error)
 {
-    close(lane->fd);
+    leave(lane);
     lane->outcome->error = error;
     memcpy(lane->outcome->digest, lane->state, sizeof lane->state);
 }
@@ -403,20 +426,33 @@ static int begin(struct lane *lane, const char *path, struct outcome *outcome)
 
 /* ---- The schedule -------------------------------------------------------------------------------------- */
 
-/* The files of one call; those before `next` have been begun. A path is NULL if it names no file at all. */
+/* The messages of one call; those before `next` have been begun. They are files, whose path is NULL if it names no file
+ * at all; or, if there are no paths, in memory, and the outcomes have their sizes. */
 struct queue {
     const char **paths;
+    const uint8_t **memory;
     struct outcome *outcomes;
     size_t count;
     size_t next;
 };
 
-/* Begins the next file that can be opened. False if there is none, or none for now: a process that has no file
+/* Takes a message in memory into the lane. */
+static void begin_in_memory(struct lane *lane, const uint8_t *memory, struct outcome *outcome)
+{
+    *lane = (struct lane){.memory = memory, .buffer = lane->buffer, .outcome = outcome};
+    reset_state(lane);
+}
+
+/* Begins the next message, of files the next one that can be opened. False if there is none, or none for now: a process that has no file
  * descriptor left goes on with the `active` lanes that it has. */
 static bool begin_next(struct queue *queue, struct lane *lane, size_t active)
 {
     while (queue->next < queue->count) {
         struct outcome *outcome = &queue->outcomes[queue->next];
+        if (!queue->paths) {
+            begin_in_memory(lane, queue->memory[queue->next++], outcome);
+            return true;
+        }
         int error = begin(lane, queue->paths[queue->next], outcome);
         if ((error == EMFILE || error == ENFILE) && active > 0) {
             return false;
@@ -430,14 +466,19 @@ static bool begin_next(struct queue *queue, struct lane *lane, size_t active)
     return false;
 }
 
-/* Whether the lane has blocks to be hashed, after reading more if need be; if not, its file is finished. */
+/* Whether the lane has blocks to be hashed, after taking more if need be; if not, its message is finished. */
 static bool prepare(struct lane *lane)
 {
     if (lane->blocks > 0) {
         return true;
     }
     bool complete = lane->padded;
-    int error = complete ? check_unchanged(lane) : refill(lane);
+    int error = 0;
+    if (!lane->memory) {
+        error = complete ? check_unchanged(lane) : refill(lane);
+    } else if (!complete) {
+        advance(lane);
+    }
     if (complete || error) {
         finish(lane, error);
         return false;
@@ -487,7 +528,7 @@ static int check_signals(PyThreadState **thread)
     return error;
 }
 
-/* Hashes all files of the queue in the `width` lanes. Called and left with the GIL held, which is released meanwhile.
+/* Hashes all messages of the queue in the `width` lanes. Called and left with the GIL held, which is released meanwhile.
  * Returns 0, or -1 if a signal handler raised: the exception is set, and every file is closed. */
 static int hash_queue(struct queue *queue, const struct variant *variant, struct lane *lanes[], size_t width)
 {
@@ -514,7 +555,7 @@ static int hash_queue(struct queue *queue, const struct variant *variant, struct
         }
     }
     while (active > 0) {
-        close(lanes[--active]->fd);
+        leave(lanes[--active]);
     }
     PyEval_RestoreThread(thread);
     return error;
@@ -542,12 +583,9 @@ static int hash_in_lanes(struct queue *queue, const struct variant *variant)
 
 /* ---- Python -------------------------------------------------------------------------------------------- */
 
-/* The tuple of one outcome; see `hash_files`. */
-static PyObject *outcome_as_tuple(const struct outcome *outcome)
+/* The digest as 32 hex digits. */
+static PyObject *hex_of(const struct outcome *outcome)
 {
-    if (outcome->error) {
-        return Py_BuildValue("(iiis)", outcome->error, 0, 0, "");
-    }
     static const char digits[] = "0123456789abcdef";
     char hex[2 * sizeof outcome->digest];
     const uint8_t *digest = (const uint8_t *)outcome->digest;
@@ -555,8 +593,17 @@ static PyObject *outcome_as_tuple(const struct outcome *outcome)
         hex[2 * i] = digits[digest[i] >> 4];
         hex[2 * i + 1] = digits[digest[i] & 15];
     }
-    return Py_BuildValue("(iLLs#)", 0, (long long)outcome->size_bytes, (long long)outcome->mtime_ns, hex,
-                         (Py_ssize_t)sizeof hex);
+    return PyUnicode_FromStringAndSize(hex, (Py_ssize_t)sizeof hex);
+}
+
+/* The tuple of one outcome; see `hash_files`. */
+static PyObject *outcome_as_tuple(const struct outcome *outcome)
+{
+    if (outcome->error) {
+        return Py_BuildValue("(iiis)", outcome->error, 0, 0, "");
+    }
+    return Py_BuildValue("(iLLN)", 0, (long long)outcome->size_bytes, (long long)outcome->mtime_ns,
+                         hex_of(outcome));
 }
 
 static PyObject *outcomes_as_list(const struct outcome *outcomes, size_t count)
@@ -663,6 +710,77 @@ static PyObject *hash_files(PyObject *Py_UNUSED(module), PyObject *arguments)
     return list;
 }
 
+/* The hex digits of the digests of all messages. */
+static PyObject *digests_as_list(const struct outcome *outcomes, size_t count)
+{
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list && i < count; i++) {
+        PyObject *digest = hex_of(&outcomes[i]);
+        if (!digest || PyList_SetItem(list, (Py_ssize_t)i, digest) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+/* Hashes `count` messages, whose views are held meanwhile. */
+static PyObject *hash_views(const Py_buffer *views, size_t count, const struct variant *variant)
+{
+    PyObject *list = NULL;
+    struct queue queue = {
+        .memory = PyMem_Calloc(count, sizeof *queue.memory),
+        .outcomes = PyMem_Calloc(count, sizeof *queue.outcomes),
+        .count = count,
+    };
+    if (!queue.memory || !queue.outcomes) {
+        PyErr_NoMemory();
+    } else {
+        for (size_t i = 0; i < count; i++) {
+            queue.memory[i] = views[i].len ? views[i].buf : (const void *)"";
+            queue.outcomes[i].size_bytes = views[i].len;
+        }
+        if (hash_in_lanes(&queue, variant) == 0) {
+            list = digests_as_list(queue.outcomes, count);
+        }
+    }
+    PyMem_Free(queue.memory);
+    PyMem_Free(queue.outcomes);
+    return list;
+}
+
+PyDoc_STRVAR(hash_buffers_doc,
+             "hash_buffers(buffers, variant=None, /)\n--\n\n"
+             "The MD5, 32 hex digits, of the bytes of each buffer of the list. Nobody may change them meanwhile.\n"
+             "`variant` is as for `hash_files`.");
+
+static PyObject *hash_buffers(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *buffers;
+    const char *name = NULL;
+    if (!PyArg_ParseTuple(arguments, "O!|z:hash_buffers", &PyList_Type, &buffers, &name)) {
+        return NULL;
+    }
+    const struct variant *variant = find_variant(name);
+    size_t count = (size_t)PyList_Size(buffers), held = 0;
+    Py_buffer *views = variant ? PyMem_Calloc(count, sizeof *views) : NULL;
+    if (!views) {
+        return variant ? PyErr_NoMemory() : NULL;
+    }
+    while (held < count) {
+        PyObject *buffer = PyList_GetItem(buffers, (Py_ssize_t)held);
+        if (!buffer || PyObject_GetBuffer(buffer, &views[held], PyBUF_SIMPLE) < 0) {
+            break;
+        }
+        held++;
+    }
+    PyObject *list = held == count ? hash_views(views, count, variant) : NULL;
+    while (held > 0) {
+        PyBuffer_Release(&views[--held]);
+    }
+    PyMem_Free(views);
+    return list;
+}
+
 /* Whether `kernel` computes in each of its lanes what the scalar kernel computes. */
 static bool agrees_with_scalar(struct kernel kernel)
 {
@@ -747,6 +865,7 @@ static int initialize(PyObject *module)
 
 static PyMethodDef methods[] = {
     {"hash_files", hash_files, METH_VARARGS, hash_files_doc},
+    {"hash_buffers", hash_buffers, METH_VARARGS, hash_buffers_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -758,7 +877,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "callsheet._md5lanes",
-    .m_doc = "MD5 of many files at once, one in each lane of a vector register.",
+    .m_doc = "MD5 of many files or buffers at once, one in each lane of a vector register.",
     .m_methods = methods,
     .m_slots = slots,
 };

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 from callsheet import hashing, reconcile, system
 from callsheet.action import Action, Op, Outcome, Version
+from callsheet.download import APART_NS, fetched_ns, vouched
 from callsheet.errors import CallsheetError, UsageError
 from callsheet.model import HashedFile, RemoteObject
-from callsheet.perform import APART_NS, Site, fetched_ns, perform, put_back, vouched
+from callsheet.perform import perform
+from callsheet.site import Site, put_back
 
 AGAIN = frozenset({Op.UPLOAD, Op.DOWNLOAD})
 """What can be told to be done."""

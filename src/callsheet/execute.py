@@ -16,13 +16,15 @@ from callsheet import again, files, system
 from callsheet.action import Action, Op, Outcome
 from callsheet.cluster import Cluster
 from callsheet.dispatch import each
+from callsheet.download import download
 from callsheet.errors import CallsheetError, LocalError, WorkerLost
 from callsheet.journal import Recorder
 from callsheet.layout import printable
 from callsheet.model import Problem
-from callsheet.perform import Site, download, perform
+from callsheet.perform import perform
 from callsheet.report import Moved
 from callsheet.run import Stop
+from callsheet.site import Site
 
 OnMoved = Callable[[Moved], None]
 OnOutcome = Callable[[Outcome], None]

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import io
 import os
-import shutil
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO
 
 from callsheet import layout, system
 from callsheet.errors import ChangingFile, LocalError
@@ -32,6 +32,15 @@ _settled: set[str] = set()
 """Folders of which this process knows that their names, and those of all above them, survive a crash."""
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A new file: what is still to be written to it, at its end, and its modification time."""
+
+    file: io.FileIO
+    data: memoryview
+    mtime_ns: int
 
 
 def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> None:
@@ -64,8 +73,9 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
 
 
 @contextlib.contextmanager
-def new_file(target: str, *, within: str) -> Iterator[BinaryIO]:
-    """A file to be written, dated and flushed: it gets its name when the block ends; never if the block raises, or the name is taken.
+def new_file(target: str, *, within: str) -> Iterator[io.FileIO]:
+    """A file to be written by its descriptor, and finished by `write_durably`: it gets its name when the block ends, and never if the
+    block raises, or the name is taken.
 
     `LocalError` then, and if the target's folder is, by a symlink, not inside the folder `within`. Missing folders are made.
     """
@@ -85,15 +95,9 @@ def new_file(target: str, *, within: str) -> Iterator[BinaryIO]:
         raise failed("write", target, error) from error
 
 
-def date(file: BinaryIO, moment_ns: int) -> None:
-    """Give a new file, now that all is written, its modification time. Raises `OSError`."""
-    file.flush()
-    system.utime(file.fileno(), ns=(moment_ns, moment_ns))
-
-
-def flush(files: Sequence[BinaryIO]) -> list[OSError | None]:
-    """Make what files hold durable, many at little more than the cost of one. What went wrong with each, None if nothing did."""
-    return system.fsync_all([file.fileno() for file in files])
+def write_durably(files: Sequence[Fresh]) -> list[OSError | None]:
+    """Finish new files, many at little more than the cost of one. What went wrong with each, None if nothing did."""
+    return system.write_durably([(fresh.file.fileno(), fresh.data, fresh.mtime_ns) for fresh in files])
 
 
 def create_durably(path: str, lines: Iterable[bytes]) -> int:
@@ -279,11 +283,11 @@ def _temporary_in(folder: str) -> str:
     return os.path.join(folder, f"{TEMPORARY}{system.urandom(4).hex()}.tmp")
 
 
-def _created(path: str) -> BinaryIO:
+def _created(path: str) -> io.FileIO:
     """A new file, open for writing, its folder made if need be; again, if another thread finds that empty and removes it."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return system.open_file(path, "xb")
+            return system.open_file(path, "xb", buffering=0)
         except FileNotFoundError:
             if attempt == _ATTEMPTS:
                 raise
@@ -415,8 +419,9 @@ def _copy_exclusively(path: str, target: str) -> os.stat_result:
     """
     with system.open_file(path, "rb") as source, new_file(target, within=os.sep) as copy:
         status = system.fstat(source.fileno())
-        shutil.copyfileobj(source, copy, _COPY_BYTES)
-        date(copy, status.st_mtime_ns)
+        while block := source.read(_COPY_BYTES):
+            write_all(copy.fileno(), block)
+        system.utime(copy.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
         system.fsync(copy.fileno())
     return status
 

@@ -1,7 +1,7 @@
-"""MD5 of local files, as fast as the machine can, and only of files that stood still meanwhile.
+"""MD5 of local files, and of what is in memory, as fast as the machine can; of files only if they stood still meanwhile.
 
-A hash is worth something together with the size and modification time that it was taken at: each result
-carries both, and they were the same before and after the file was read. Many files are hashed side by side by
+A file's hash is worth something together with the size and modification time that it was taken at: each result
+carries both, and they were the same before and after the file was read. Many files, or buffers, are hashed side by side by
 the C extension `_md5lanes`; an install without it hashes them one by one with hashlib. Rules of this module:
 
 - One bad file never stops the others: what `hash_files` cannot hash is a value of its answer.
@@ -73,6 +73,18 @@ def hash_files(paths: Sequence[str]) -> list[HashedFile | LocalError]:
     ]
 
 
+def md5s(buffers: Sequence[memoryview]) -> list[str]:
+    """The MD5 of the bytes of each buffer, which nobody changes meanwhile."""
+    return _hash_buffers(list(buffers))
+
+
+def multipart_etag(data: memoryview, part_size_bytes: int) -> str:
+    """The ETag, without quotes, of these bytes as a multipart upload; see `etag.multipart_etag`."""
+    parts = _Parts(part_size_bytes)
+    parts.update(data)
+    return etag.multipart_etag(parts.digests())
+
+
 def multipart_etag_of(path: str, part_size_bytes: int) -> HashedParts:
     """The file's ETag if it were uploaded in parts of `part_size_bytes`; see `etag.multipart_etag`.
 
@@ -125,11 +137,16 @@ def _hash_with_hashlib(paths: list[str]) -> list[tuple[int, int, int, str]]:
     return outcomes
 
 
-_hash_once: Callable[[list[str]], list[tuple[int, int, int, str]]] = _hash_with_hashlib
-with suppress(ImportError):  # it is not there where no C compiler was
-    from callsheet._md5lanes import hash_files as _hash_in_lanes
+def _hash_buffers_with_hashlib(buffers: list[memoryview]) -> list[str]:
+    return [hashlib.md5(buffer, usedforsecurity=False).hexdigest() for buffer in buffers]
 
-    _hash_once = _hash_in_lanes
+
+_hash_once: Callable[[list[str]], list[tuple[int, int, int, str]]] = _hash_with_hashlib
+_hash_buffers: Callable[[list[memoryview]], list[str]] = _hash_buffers_with_hashlib
+with suppress(ImportError):  # it is not there where no C compiler was
+    from callsheet import _md5lanes
+
+    _hash_once, _hash_buffers = _md5lanes.hash_files, _md5lanes.hash_buffers
 
 
 def _read(path: str, buffer: memoryview, update: Callable[[memoryview], None]) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ of the machine.
 from __future__ import annotations
 
 import builtins
+import errno
 import fcntl
 import io
 import os
@@ -19,11 +20,11 @@ from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from typing import Literal, cast, overload
 
-_flush: Callable[[list[int]], list[int]] | None = None
+_write_in_c: Callable[[list[tuple[int, memoryview, int, int]]], list[int]] | None = None
 with suppress(ImportError):  # it is not there where no C compiler was
-    from callsheet._bulk import flush as _flush_in_c
+    from callsheet import _bulk
 
-    _flush = _flush_in_c
+    _write_in_c = _bulk.write_durably
 
 
 def open(path: str, flags: int, mode: int = 0o777) -> int:  # noqa: A001
@@ -34,7 +35,7 @@ def open(path: str, flags: int, mode: int = 0o777) -> int:  # noqa: A001
 @overload
 def open_file(path: str, mode: Literal["rb"]) -> io.BufferedReader: ...
 @overload
-def open_file(path: str, mode: Literal["rb"], *, buffering: Literal[0]) -> io.FileIO: ...
+def open_file(path: str, mode: Literal["rb", "xb"], *, buffering: Literal[0]) -> io.FileIO: ...
 @overload
 def open_file(path: str, mode: Literal["xb"]) -> io.BufferedWriter: ...
 def open_file(
@@ -58,19 +59,29 @@ def fsync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
-def fsync_all(descriptors: Sequence[int]) -> list[OSError | None]:
-    """`fsync` of many files, at little more than the cost of one. What it raised for each, None if nothing."""
-    if _flush is not None:
-        return [OSError(error, os.strerror(error)) if error else None for error in _flush(list(descriptors))]
-    return [_error_of(fsync, descriptor) for descriptor in descriptors]
+def write_durably(files: Sequence[tuple[int, memoryview, int]]) -> list[OSError | None]:
+    """Write (descriptor, data, mtime in ns) for each of some new files: the data from where it stands, which is its end then, and its
+    modification time; and make all of them durable, at little more than the cost of one. What went wrong with each, None if nothing did.
+
+    Large data that begins at a page of memory goes past the page cache where that can be.
+    """
+    if _write_in_c is None:
+        return [_error_of_writing(*file) for file in files]
+    errors = _write_in_c([(descriptor, data, *divmod(mtime_ns, 10**9)) for descriptor, data, mtime_ns in files])
+    return [OSError(error, os.strerror(error)) if error else None for error in errors]
 
 
-def _error_of(call: Callable[[int], None], descriptor: int) -> OSError | None:
+def _error_of_writing(descriptor: int, data: memoryview, mtime_ns: int) -> OSError | None:
     try:
-        call(descriptor)
+        written = 0
+        while written < len(data):
+            written += write(descriptor, data[written:])
+        utime(descriptor, ns=(mtime_ns, mtime_ns))
+        fsync(descriptor)
+        whole = fstat(descriptor).st_size == os.lseek(descriptor, 0, os.SEEK_CUR)
     except OSError as error:
         return error
-    return None
+    return None if whole else OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def fchmod(descriptor: int, mode: int) -> None:

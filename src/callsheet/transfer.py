@@ -19,11 +19,11 @@ from callsheet.execute import OnMoved, OnOutcome, execute, make_durable
 from callsheet.journal import Journal
 from callsheet.meter import Meter
 from callsheet.model import Actor, HashedFile, Manifest, Problem, Status
-from callsheet.perform import Site
 from callsheet.plan import Choice, Subject, local_may_win, marks_taken_back, planned, restored, taken_back
 from callsheet.remote import Remote
 from callsheet.report import Proposal, Report, Transfer, distinct
 from callsheet.run import Run, Stop, never
+from callsheet.site import Site
 from callsheet.sync import OnProgress, run_sync
 
 
@@ -225,7 +225,7 @@ def _looked_again(
 
 
 def _hashed(run: Run, outcomes: Iterable[Outcome]) -> dict[str, dict[str, HashedFile]]:
-    """The files that were written, with the hashes that they were checked by."""
+    """The files that were written, with the hashes that their bytes had before that."""
     hashed: dict[str, dict[str, HashedFile]] = {}
     for outcome in outcomes:
         action, placed = outcome.action, outcome.placed

@@ -1,18 +1,20 @@
-"""Bodies that go between a socket and a file without Python arrive whole or are told to be cut, exactly as those that pass through Python."""
+"""Bodies that are moved without Python arrive whole or are told to be cut, exactly as those that pass through Python."""
 
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import signal
 import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 import pytest
@@ -38,6 +40,7 @@ else:
 PLACE = Location("bucket", "folder/a.jpg")
 needs_extension = pytest.mark.skipif("straight" not in WAYS, reason="the extension was not built")
 both_ways = pytest.mark.parametrize("way", WAYS)
+however = pytest.mark.parametrize("how", ["into", "blocks"])
 
 
 @contextmanager
@@ -77,17 +80,21 @@ class _Route:
         pass
 
 
-def poured(sock: socket.socket, file: BinaryIO, most_bytes: int = 1 << 20) -> Iterator[int]:
+def come(sock: socket.socket, memory: bytearray, how: str = "into", at_once: int = 1 << 20) -> Iterator[int]:
+    """The body of an answer comes into memory; how much, each time."""
     stream = Stream(receive(sock, "GET", last=False), _Connection(), _Route())  # type: ignore[arg-type]
-    return stream.pour(file.fileno(), most_bytes)
+    if how == "into":
+        yield from stream.into(memoryview(memory), at_once)
+        return
+    filled = 0
+    for block in stream.blocks(at_once):
+        memory[filled : filled + len(block)] = block
+        filled += len(block)
+        yield len(block)
 
 
-def written(file: BinaryIO) -> bytes:
-    return os.pread(file.fileno(), 1 << 24, 0)
-
-
-def head(size_bytes: int) -> bytes:
-    return f"HTTP/1.1 200 OK\r\nContent-Length: {size_bytes}\r\n\r\n".encode()
+def head(size_bytes: int, version: str = "1.1") -> bytes:
+    return f"HTTP/{version} 200 OK\r\nContent-Length: {size_bytes}\r\n\r\n".encode()
 
 
 def in_pieces(raw: bytes, sizes: list[int]) -> Callable[[socket.socket], None]:
@@ -108,53 +115,87 @@ def in_pieces(raw: bytes, sizes: list[int]) -> Callable[[socket.socket], None]:
 @given(
     size_bytes=st.one_of(st.integers(0, 3000), st.integers(126_000, 135_000), st.just(400_000)),
     pieces=st.lists(st.integers(1, 70_000), max_size=6),
-    most_bytes=st.sampled_from([1000, 1 << 17, 1 << 20]),
+    room_bytes=st.integers(0, 10),
+    at_once=st.sampled_from([1000, 1 << 17, 1 << 20]),
 )
+@however
 def test_a_body_arrives_as_it_was_sent_however_it_is_cut(
-    way: str, size_bytes: int, pieces: list[int], most_bytes: int
+    way: str, how: str, size_bytes: int, pieces: list[int], room_bytes: int, at_once: int
 ) -> None:
     body = os.urandom(size_bytes)
-    with (
-        going(way),
-        TemporaryFile() as file,
-        connected(in_pieces(head(size_bytes) + body + b"next", pieces)) as sock,
-    ):
-        counts = list(poured(sock, file, most_bytes))
-        assert written(file) == body
-        assert sum(counts) == size_bytes
-        assert all(0 < count <= most_bytes for count in counts)
+    memory = bytearray(size_bytes + room_bytes)
+    with going(way), connected(in_pieces(head(size_bytes) + body + b"next", pieces)) as sock:
+        counts = list(come(sock, memory, how, at_once))
+    assert bytes(memory) == body + bytes(room_bytes), "and nothing after it"
+    assert sum(counts) == size_bytes
+    assert all(0 < count <= at_once for count in counts)
 
 
 @both_ways
+def test_what_there_is_no_room_for_is_told(way: str) -> None:
+    memory = bytearray(5)
+    with going(way), connected(lambda theirs: theirs.sendall(head(10) + b"helloworld")) as sock:
+        assert sum(come(sock, memory)) > 5
+    assert memory == b"hello"
+
+
+@both_ways
+@however
 @pytest.mark.parametrize("come_bytes", [0, 1, 5000, 300_000])
-def test_what_came_before_a_connection_broke_is_in_the_file_and_told(way: str, come_bytes: int) -> None:
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_what_came_before_a_connection_broke_is_there_and_told(
+    way: str, how: str, come_bytes: int, version: str
+) -> None:
     body = os.urandom(400_000)
+    memory = bytearray(len(body))
     told: list[int] = []
-    with (
-        going(way),
-        TemporaryFile() as file,
-        connected(lambda theirs: theirs.sendall(head(len(body)) + body[:come_bytes])) as sock,
-    ):
+    with going(way), connected(lambda theirs: theirs.sendall(head(len(body), version) + body[:come_bytes])) as sock:
         with pytest.raises(Lost) as caught:
-            told.extend(poured(sock, file))
-        assert written(file) == body[:come_bytes]
+            told.extend(come(sock, memory, how))
+        assert memory[:come_bytes] == body[:come_bytes]
     assert caught.value.again is Again.YES
     assert sum(told) == come_bytes
 
 
 @both_ways
-def test_a_store_that_stops_sending_is_not_waited_for_longer_than_was_said(way: str) -> None:
+@however
+def test_a_connection_that_is_reset_in_the_middle_is_told_as_lost(way: str, how: str) -> None:
+    def reset(theirs: socket.socket) -> None:
+        theirs.sendall(head(400_000) + bytes(300_000))
+        linger = struct.pack("ii", 1, 0)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+    server = socket.create_server(("127.0.0.1", 0))
+    with going(way), server, socket.create_connection(server.getsockname()) as ours:
+        theirs, _ = server.accept()
+        with theirs:
+            thread = threading.Thread(target=reset, args=(theirs,))
+            thread.start()
+            got = come(ours, bytearray(400_000), how, 100_000)
+            first = next(got)
+            thread.join()
+        with pytest.raises(Lost) as caught:
+            list(got)
+    assert first
+    assert caught.value.again is Again.YES
+
+
+@both_ways
+@however
+def test_a_store_that_stops_sending_is_not_waited_for_longer_than_was_said(way: str, how: str) -> None:
     done = threading.Event()
+    told: list[int] = []
 
     def stall(theirs: socket.socket) -> None:
         theirs.sendall(head(1000) + b"a" * 10)
         done.wait(20)
 
     started_s = time.monotonic()
-    with going(way), TemporaryFile() as file, connected(stall, timeout_s=0.3) as sock:
+    with going(way), connected(stall, timeout_s=0.3) as sock:
         with pytest.raises(Lost, match="no answer in time") as caught:
-            list(poured(sock, file))
+            told.extend(come(sock, bytearray(1000), how))
         done.set()
+    assert sum(told) == 10
     assert caught.value.again is Again.IF_ALIVE
     assert 0.2 < time.monotonic() - started_s < 10
 
@@ -167,22 +208,10 @@ def test_a_store_that_is_slow_but_alive_is_waited_for(way: str) -> None:
             time.sleep(0.2)
             theirs.sendall(bytes([byte]))
 
-    with going(way), TemporaryFile() as file, connected(trickle, timeout_s=0.8) as sock:
-        assert sum(poured(sock, file)) == 6
-        assert written(file) == b"abcdef"
-
-
-@both_ways
-def test_a_full_disk_is_not_taken_for_a_broken_connection(way: str) -> None:
-    raw = head(300_000) + bytes(300_000)
-    with (
-        going(way),
-        open("/dev/full", "wb", buffering=0) as full,
-        connected(lambda theirs: theirs.sendall(raw)) as sock,
-        pytest.raises(OSError, match="No space left") as caught,
-    ):
-        list(poured(sock, full))
-    assert caught.value.errno == errno.ENOSPC
+    memory = bytearray(6)
+    with going(way), connected(trickle, timeout_s=0.8) as sock:
+        assert sum(come(sock, memory)) == 6
+    assert memory == b"abcdef"
 
 
 def test_nothing_goes_past_tls() -> None:
@@ -307,17 +336,106 @@ def test_a_file_system_that_cannot_send_straight_is_read_instead(
 # --- To disk ------------------------------------------------------------------------------------------------------------------------
 
 
+def _mapped(content: bytes) -> memoryview:
+    """The content from a page on, where it may go past the page cache."""
+    room = mmap.mmap(-1, max(len(content), 1))
+    room[: len(content)] = content
+    return memoryview(room)[: len(content)]
+
+
+SIZES = [0, 1, 4096, 131_071, 131_072, 131_073, 327_680, 1_000_003]
+MOMENTS_NS = [0, -1, -1_999_999_999, 1_760_000_000_123_456_789, 10_413_792_000_000_000_001]  # the last in 2300
+
+
 @both_ways
-def test_each_file_that_cannot_be_flushed_is_told_and_the_others_are(way: str, tmp_path: Path) -> None:
-    with (tmp_path / "a").open("wb") as a, (tmp_path / "b").open("wb") as b, going(way):
+@pytest.mark.parametrize("place", [None, "/dev/shm"])
+def test_new_files_hold_what_they_are_given_and_when(way: str, place: str | None, tmp_path: Path) -> None:
+    with going(way), TemporaryDirectory(dir=place or tmp_path) as folder, ExitStack() as stack:
+        names = [f"{folder}/{size}" for size in SIZES]
+        opened = [stack.enter_context(open(name, "xb", buffering=0)) for name in names]
+        contents = [os.urandom(size) for size in SIZES]
+        moments_ns = [MOMENTS_NS[number % len(MOMENTS_NS)] for number in range(len(SIZES))]
+        given = [_mapped(content) for content in contents]
+        files = [*zip([file.fileno() for file in opened], given, moments_ns, strict=True)]
+        assert system.write_durably(files) == [None] * len(SIZES)
+        assert [Path(name).read_bytes() for name in names] == contents
+        assert [os.stat(name).st_mtime_ns for name in names] == moments_ns
+
+
+def _in_page_cache(path: Path) -> bool:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.preadv(descriptor, [bytearray(4096)], 0, os.RWF_NOWAIT) > 0
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+@needs_extension
+def test_large_files_go_past_the_page_cache(tmp_path: Path) -> None:
+    content = _mapped(bytes(1 << 20))
+    try:
+        plain = os.open(tmp_path / "plain", os.O_WRONLY | os.O_CREAT | os.O_DIRECT)
+        os.write(plain, content)
+        os.close(plain)
+        possible = not _in_page_cache(tmp_path / "plain")
+    except OSError:
+        possible = False
+    if not possible:
+        pytest.skip("this file system has no way past the page cache")
+    for name, data in (("large", content), ("odd", content[:-1]), ("small", content[:4096])):
+        with (tmp_path / name).open("xb", buffering=0) as file:
+            assert system.write_durably([(file.fileno(), data, 0)]) == [None]
+    assert [_in_page_cache(tmp_path / name) for name in ("large", "odd", "small")] == [False, False, True]
+
+
+def test_a_disk_that_takes_a_little_at_a_time_gets_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = system.write
+    content = os.urandom(10_000)
+    without_extension(monkeypatch)
+    monkeypatch.setattr(system, "write", lambda descriptor, data: write(descriptor, data[:999]))
+    with (tmp_path / "a").open("xb", buffering=0) as file:
+        assert system.write_durably([(file.fileno(), memoryview(content), 0)]) == [None]
+    assert (tmp_path / "a").read_bytes() == content
+
+
+@both_ways
+def test_a_file_that_does_not_end_where_it_should_is_told(way: str, tmp_path: Path) -> None:
+    with going(way), (tmp_path / "a").open("xb", buffering=0) as file:
+        file.write(bytes(20))
+        file.seek(10)
+        told = system.write_durably([(file.fileno(), memoryview(bytes(5)), 0)])
+    assert [error.errno for error in told if error is not None] == [errno.EIO]
+
+
+@both_ways
+def test_what_a_file_holds_already_stays(way: str, tmp_path: Path) -> None:
+    """Neither where it stands, nor where the data is in memory, is at a page."""
+    content = os.urandom(400_000)
+    with going(way), (tmp_path / "a").open("xb", buffering=0) as file:
+        file.write(b"before")
+        assert system.write_durably([(file.fileno(), _mapped(b"x" + content)[1:], 7)]) == [None]
+        assert system.write_durably([(file.fileno(), _mapped(content), 7)]) == [None]
+    assert (tmp_path / "a").read_bytes() == b"before" + content + content
+
+
+@both_ways
+def test_each_file_that_cannot_be_written_is_told_and_the_others_are(way: str, tmp_path: Path) -> None:
+    data = _mapped(os.urandom(400_000))
+    with ExitStack() as stack:
+        stack.enter_context(going(way))
+        files = [stack.enter_context((tmp_path / name).open("xb", buffering=0)) for name in "ab"]
+        full = stack.enter_context(open("/dev/full", "wb", buffering=0))
         reader, writer = os.pipe()  # which no disk holds
-        os.close(reader)
-        told = system.fsync_all([a.fileno(), writer, b.fileno()])
-        os.close(writer)
-        assert told[0] is told[2] is None
-        assert told[1] is not None
-        assert told[1].errno == errno.EINVAL
-        assert system.fsync_all([]) == []
+        stack.callback(os.close, reader)
+        stack.callback(os.close, writer)
+        descriptors = [files[0].fileno(), full.fileno(), writer, files[1].fileno()]
+        told = system.write_durably([(number, data if number != writer else data[:1], 5) for number in descriptors])
+        assert told[0] is told[3] is None
+        assert [error.errno for error in told if error is not None] == [errno.ENOSPC, errno.EINVAL]
+        assert system.write_durably([]) == []
+    assert {(tmp_path / name).read_bytes() for name in "ab"} == {bytes(data)}
 
 
 # --- The extension ------------------------------------------------------------------------------------------------------------------
@@ -344,13 +462,14 @@ def test_ctrl_c_is_heard_while_a_body_is_waited_for(raises: bool) -> None:
     timer = threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGUSR1))
     timer.start()
     try:
-        with TemporaryFile() as file, connected(stall) as sock:
+        memory = bytearray(10)
+        with connected(stall) as sock:
             if raises:
                 with pytest.raises(KeyboardInterrupt):
-                    list(poured(sock, file))
+                    list(come(sock, memory))
             else:
-                assert sum(poured(sock, file)) == 10
-                assert written(file) == b"helloworld"
+                assert sum(come(sock, memory)) == 10
+                assert memory == b"helloworld"
     finally:
         timer.join()
         signal.signal(signal.SIGUSR1, previous)
@@ -359,16 +478,14 @@ def test_ctrl_c_is_heard_while_a_body_is_waited_for(raises: bool) -> None:
 
 @needs_extension
 def test_the_extension_refuses_what_makes_no_sense() -> None:
-    with pytest.raises(ValueError, match="more was begun"):
-        _bulk.receive(0, 0, b"hello", 4, 1000)
-    with pytest.raises(ValueError, match="more was begun"):
-        _bulk.receive(0, 0, bytes(1 << 20), 1 << 21, 1000)
-    with pytest.raises(ValueError, match="more was begun"):
-        _bulk.receive(0, 0, b"", -1, 1000)
     with pytest.raises(TypeError):
-        _bulk.receive("a", 0, b"", 1, 1000)  # type: ignore[arg-type]
+        _bulk.receive("a", bytearray(1), 1000)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        _bulk.flush((1, 2))  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="no descriptor"):
-        _bulk.flush([-1])
-    assert _bulk.receive(-1, -1, b"", 10, 1000) == (0, errno.EBADF, 0)
+        _bulk.receive(0, b"bytes", 1000)  # type: ignore[arg-type]  # cannot be written to
+    with pytest.raises(TypeError):
+        _bulk.write_durably(((1, memoryview(b""), 0, 0),))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        _bulk.write_durably([(1, memoryview(b""))])  # type: ignore[list-item]
+    assert _bulk.receive(-1, bytearray(10), 1000) == (0, errno.EBADF)
+    nowhere = [(-1, memoryview(b""), 0, 0), (-1, memoryview(b"a"), 0, 0)]
+    assert _bulk.write_durably(nowhere) == [errno.EBADF, errno.EBADF]

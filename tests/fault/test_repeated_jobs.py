@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from callsheet import codec, files, perform
+from callsheet import codec, download, files
 from callsheet.action import Action, Op, Outcome, Step, Version
 from callsheet.cluster import Cluster
 from callsheet.errors import ClusterError, LocalError, LossRefused, UsageError, WorkerLost
@@ -28,7 +28,7 @@ POINTS: dict[str, tuple[object, str]] = {
     "before response.json goes": (files, "move"),
     "before the file has its name": (files, "_publish"),
     "before the object is replaced": (DirectoryRemote, "put"),
-    "before the old file is put away": (perform, "_take"),
+    "before the old file is put away": (download, "take"),
 }
 
 

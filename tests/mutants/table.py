@@ -102,8 +102,13 @@ MUTANTS = (
     Mutant(
         "a download is not flushed",
         "files.py",
-        old="    return system.fsync_all([file.fileno() for file in files])\n",
-        new="    return [None for _ in files]\n",
+        old="    return system.write_durably([(fresh.file.fileno(), fresh.data, fresh.mtime_ns) for fresh in files])\n",
+        new=(
+            "    for fresh in files:\n"
+            "        write_all(fresh.file.fileno(), fresh.data)\n"
+            "        system.utime(fresh.file.fileno(), ns=(fresh.mtime_ns, fresh.mtime_ns))\n"
+            "    return [None for _ in files]\n"
+        ),
         breaks="1",
         killer="seeds 0-199",
     ),
@@ -368,7 +373,7 @@ MUTANTS = (
     ),
     Mutant(
         "a download that is new is not hashed again",
-        "perform.py",
+        "download.py",
         old="            telling = reconcile.is_settled(moment_ns, system.time_ns())\n",
         new="            telling = True\n",
         breaks="4",
@@ -400,7 +405,7 @@ MUTANTS = (
     ),
     Mutant(
         "an ETag in parts is taken for the MD5 of a download",
-        "perform.py",
+        "download.py",
         old=(
             "    told = {wanted.md5, described.md5, described.etag if described.etag_is_md5 else None} - {None}\n"
             "    parts = etag.is_multipart(described.etag)\n"
@@ -416,7 +421,7 @@ MUTANTS = (
     ),
     Mutant(
         "the MD5 of a download is not compared",
-        "perform.py",
+        "download.py",
         old="            if is_it is False or (is_it is None and md5 not in arrived):\n",
         new="            if False:\n",
         breaks="what arrives is what was sent",
@@ -440,8 +445,8 @@ MUTANTS = (
     ),
     Mutant(
         "a file is replaced without going to the trash",
-        "perform.py",
-        old=("                kept = _take(site, action, action.local)\n    except"),
+        "download.py",
+        old=("                kept = take(site, action, action.local)\n    except"),
         new=("                files.delete(path)\n    except"),
         breaks="1",
         killer="seeds 0-99",
@@ -560,7 +565,7 @@ MUTANTS = (
     ),
     Mutant(
         "a linked image is moved",
-        "perform.py",
+        "site.py",
         old="    if system.islink(path):\n",
         new="    if False:\n",
         breaks="nothing outside an actor's folder is touched",
@@ -608,8 +613,8 @@ MUTANTS = (
     ),
     Mutant(
         "a file that has changed is put away for the one that was meant",
-        "perform.py",
-        old='        _check_md5(aside, version, f"{printable(path)} changed since it was looked at")\n',
+        "site.py",
+        old='        check_md5(aside, version, f"{printable(path)} changed since it was looked at")\n',
         new="        pass\n",
         breaks="1",
         killer="seeds 800-899",

@@ -46,9 +46,17 @@ def _lanes(paths: list[str], variant: str) -> list[tuple[int, int, int, str]]:
     return _md5lanes.hash_files(paths, variant)
 
 
+def _buffers_in_lanes(buffers: list[memoryview], variant: str) -> list[str]:
+    return _md5lanes.hash_buffers(buffers, variant)
+
+
 WAYS: dict[str, Way] = {
     "hashlib": hashing._hash_with_hashlib,
     **{variant: partial(_lanes, variant=variant) for variant in VARIANTS},
+}
+BUFFER_WAYS: dict[str, Callable[[list[memoryview]], list[str]]] = {
+    "hashlib": hashing._hash_buffers_with_hashlib,
+    **{variant: partial(_buffers_in_lanes, variant=variant) for variant in VARIANTS},
 }
 EDGES = [
     *range(201),  # two blocks and their padding: 55/56, 63/64/65, 119/120
@@ -57,6 +65,7 @@ EDGES = [
     327_680,
     1_000_003,
 ]
+NOISE = random.Random(0).randbytes(max(EDGES) + 128)
 
 
 @pytest.fixture(params=WAYS)
@@ -121,6 +130,30 @@ def test_every_length_at_the_edges_alone_and_together(name: str, shelf: dict[int
 def test_any_mixture_of_files(name: str, sizes: list[int], shelf: dict[int, tuple[str, str]]) -> None:
     outcomes = WAYS[name]([shelf[size][0] for size in sizes])
     assert [(error, size, md5) for error, size, _, md5 in outcomes] == [(0, size, shelf[size][1]) for size in sizes]
+
+
+@pytest.mark.parametrize("name", BUFFER_WAYS)
+@settings(max_examples=300)
+@given(
+    sizes=st.lists(st.sampled_from(EDGES) | st.integers(0, 200), max_size=40),
+    start=st.integers(0, 63),
+    odd=st.booleans(),
+)
+def test_any_mixture_of_buffers(name: str, sizes: list[int], start: int, odd: bool) -> None:
+    """Of one length or of many, wherever they are in memory, some of them the same."""
+    whole = memoryview(NOISE)
+    buffers = [whole[start + number * odd :][:size] for number, size in enumerate(sizes)]
+    wanted = [hashlib.md5(buffer).hexdigest() for buffer in buffers]
+    assert BUFFER_WAYS[name](buffers) == wanted
+    assert all(BUFFER_WAYS[name]([buffer]) == [md5] for buffer, md5 in zip(buffers[:3], wanted, strict=False))
+
+
+@pytest.mark.parametrize("part_bytes", [1, 64, 1000, 4096, 100_000])
+def test_an_etag_in_parts_of_a_buffer_is_that_of_the_file(tmp_path: Path, part_bytes: int) -> None:
+    content = NOISE[:10_000]
+    (tmp_path / "a.png").write_bytes(content)
+    told = hashing.multipart_etag_of(str(tmp_path / "a.png"), part_bytes).etag
+    assert hashing.multipart_etag(memoryview(content), part_bytes) == told
 
 
 @pytest.mark.parametrize("count", range(41))
@@ -370,6 +403,7 @@ needs_extension = pytest.mark.skipif(not VARIANTS, reason="the extension was not
 @needs_extension
 def test_the_extension_is_used_and_speaks_the_same_language() -> None:
     assert hashing._hash_once is _md5lanes.hash_files
+    assert hashing._hash_buffers is _md5lanes.hash_buffers
     assert (_md5lanes.NOT_REGULAR, _md5lanes.CHANGED) == (hashing.NOT_REGULAR, hashing.CHANGED)
     assert _md5lanes.VARIANTS[-1] == "portable"
 
@@ -382,6 +416,23 @@ def test_the_extension_refuses_what_is_no_list_of_paths() -> None:
     for arguments in refused:
         with pytest.raises(TypeError):
             _md5lanes.hash_files(*arguments)
+
+
+@needs_extension
+def test_the_extension_refuses_what_is_no_list_of_buffers() -> None:
+    with pytest.raises(ValueError, match="no variant mmx"):
+        _md5lanes.hash_buffers([], "mmx")
+    refused: list[tuple[Any, ...]] = [
+        (),
+        (b"abc",),
+        (["abc"],),
+        ([b"", None],),
+        ([memoryview(bytes(9))[::2]],),
+        ([], 1),
+    ]
+    for arguments in refused:
+        with pytest.raises((TypeError, BufferError)):
+            _md5lanes.hash_buffers(*arguments)
 
 
 @needs_extension

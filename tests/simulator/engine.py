@@ -415,16 +415,26 @@ class System:
         if after is not None:
             after()
 
-    def fsync_all(self, descriptors: Sequence[int]) -> list[OSError | None]:
-        told: list[OSError | None] = []
-        for descriptor in descriptors:
-            try:
-                self.fsync(descriptor)
-            except OSError as error:
-                told.append(error)
-            else:
-                told.append(None)
-        return told
+    def write_durably(self, files: Sequence[tuple[int, memoryview, int]]) -> list[OSError | None]:
+        """All are written and dated before the first is flushed."""
+        told = [self._error_of(self._write_dated, *file) for file in files]
+        return [
+            self._error_of(self.fsync, descriptor) if error is None else error
+            for (descriptor, _, _), error in zip(files, told, strict=True)
+        ]
+
+    def _write_dated(self, descriptor: int, data: memoryview, mtime_ns: int) -> None:
+        while data:
+            data = data[self.write(descriptor, data) :]
+        self.utime(descriptor, ns=(mtime_ns, mtime_ns))
+
+    @staticmethod
+    def _error_of(deed: Callable[..., None], *arguments: Any) -> OSError | None:
+        try:
+            deed(*arguments)
+        except OSError as error:
+            return error
+        return None
 
     def fchmod(self, descriptor: int, mode: int) -> None:
         self._engine.call("fchmod", f"descriptor {descriptor}")

@@ -1,4 +1,4 @@
-"""Bodies between sockets and files, without the GIL and without a copy in Python.
+"""Bodies from sockets into memory, and from files to sockets, each in one go and without the GIL.
 
 The C extension `_bulk` does it; an install without it, or a connection with TLS, passes bytes through Python. Rules of this module:
 it speaks of descriptors and of `OSError`, and says what was moved even if not all was.
@@ -13,10 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-_Moved = tuple[int, int, int]
-
-_receive: Callable[[int, int, bytes, int, int], _Moved] | None = None
-_send: Callable[[int, int, int, int], _Moved] | None = None
+_receive: Callable[[int, memoryview, int], tuple[int, int]] | None = None
+_send: Callable[[int, int, int, int], tuple[int, int, int]] | None = None
 with suppress(ImportError):  # it is not there where no C compiler was
     from callsheet import _bulk
 
@@ -40,14 +38,11 @@ def receives(sock: socket.socket) -> bool:
     return _receive is not None and type(sock) is socket.socket
 
 
-def receive(sock: socket.socket, file: int, begun: bytes, size_bytes: int) -> Moved:
-    """Write `size_bytes` bytes into a file, from where it stands: `begun`, at most 64 KiB, and what comes from the socket after.
-
-    `receives` has said that it can. The socket's timeout is for each wait.
-    """
+def receive(sock: socket.socket, buffer: memoryview) -> Moved:
+    """Fill a buffer with what comes from the socket. `receives` has said that it can. The socket's timeout is for each wait."""
     if _receive is None:
         raise AssertionError("receives() said no")
-    return _told(*_receive(sock.fileno(), file, begun, size_bytes, _timeout_ms(sock)))
+    return _told(*_receive(sock.fileno(), buffer, _timeout_ms(sock)), 0)
 
 
 def sends(sock: socket.socket) -> bool:

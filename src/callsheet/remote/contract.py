@@ -48,13 +48,13 @@ class Reading:
 
     The blocks raise `Unreachable` if they end short of `described.size_bytes`. Nothing else checks them: that is for the reader.
 
-    `pour`, if the store has it, puts the bytes into a file instead, from where its descriptor stands, and tells how many each time: with less
-    ado than block by block. It raises what the blocks do, and `OSError` if they cannot be written. The blocks are closed all the same.
+    `fill`, if the store has it, puts the bytes into memory instead, `described.size_bytes` of them from the start of a buffer, and tells how many
+    each time: with less ado than block by block. It raises what the blocks do, and `Unreachable` if more comes. The blocks are closed all the same.
     """
 
     described: RemoteObject
     blocks: Generator[bytes | bytearray]
-    pour: Callable[[BinaryIO], Iterator[int]] | None = None
+    fill: Callable[[memoryview], Iterator[int]] | None = None
 
 
 class Remote(Protocol):

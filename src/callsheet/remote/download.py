@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from callsheet.errors import ObjectChanged
 from callsheet.model import Location
@@ -29,11 +29,11 @@ def read_object(session: Session, location: Location, if_match: str) -> Reading:
     body = _Body(session, location, if_match, described.size_bytes, stream)
     blocks = body.blocks()
     next(blocks)
-    return Reading(described, blocks, body.pour)
+    return Reading(described, blocks, body.fill)
 
 
 class _Body:
-    """An object's bytes, each once, whether they are read in blocks or poured into a file."""
+    """An object's bytes, each once, whether they are read in blocks or into memory."""
 
     def __init__(self, session: Session, location: Location, if_match: str, size_bytes: int, stream: Stream) -> None:
         self._session = session
@@ -46,21 +46,20 @@ class _Body:
         """The bytes after an empty block: once that is taken, the connection is freed even if no other is."""
         try:
             yield b""
-            yield from self._resumed(lambda stream: stream.blocks(BLOCK_BYTES), len)
+            yield from self._resumed(lambda stream, _: stream.blocks(BLOCK_BYTES), len)
         finally:
             self._stream.close()
 
-    def pour(self, file: BinaryIO) -> Iterator[int]:
-        """As `Reading.pour`."""
-        descriptor = file.fileno()
-        return self._resumed(lambda stream: stream.pour(descriptor, BLOCK_BYTES), int)
+    def fill(self, buffer: memoryview) -> Iterator[int]:
+        """As `Reading.fill`."""
+        return self._resumed(lambda stream, start: stream.into(buffer[start:], BLOCK_BYTES), int)
 
-    def _resumed(self, taken: Callable[[Stream], Iterator[_T]], size_of: Callable[[_T], int]) -> Iterator[_T]:
-        """What is taken of the stream, and of those after it that go on where it broke."""
+    def _resumed(self, taken: Callable[[Stream, int], Iterator[_T]], size_of: Callable[[_T], int]) -> Iterator[_T]:
+        """What is taken of the stream, and of those after it that go on where it broke: at which byte, `taken` is told."""
         done_bytes, losses = 0, 0
         while True:
             try:
-                for piece in taken(self._stream):
+                for piece in taken(self._stream, done_bytes):
                     done_bytes += size_of(piece)
                     yield piece
             except Lost as loss:

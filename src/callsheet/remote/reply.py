@@ -41,8 +41,11 @@ class Reply(Protocol):
         """The next bytes of the body, as many as asked for if there are so many; none at its end. Raises if that comes early."""
         ...
 
-    def pour(self, file: int, most_bytes: int, /) -> Moved | None:
-        """As `read`, but into a file; no bytes and no error at the end. None, with nothing done, if this answer can only be read."""
+    def readinto(self, buffer: memoryview) -> int:
+        """As `read`, but into memory: how many bytes came, which may be less than there is room for; 0 at the end of the body.
+
+        What goes wrong after some have come is raised by the next call.
+        """
         ...
 
     @property
@@ -109,35 +112,34 @@ class _Usual:
         self._begun = begun
         self._left_bytes = size_bytes
         self._last = last
+        self._failure: OSError | None = None
 
     def read(self, most_bytes: int) -> bytes | bytearray:
         block = bytearray(min(most_bytes, self._left_bytes))
-        filled = min(len(block), len(self._begun))
-        block[:filled] = self._begun[:filled]
-        del self._begun[:filled]
-        with memoryview(block) as view:
-            while filled < len(block) and (come := self._sock.recv_into(view[filled:])):
-                filled += come
-        self._left_bytes -= filled
-        if filled < len(block):
-            if not filled:
-                raise http.client.IncompleteRead(b"", self._left_bytes)
-            del block[filled:]
-        return block
+        filled = self.readinto(memoryview(block))
+        return block if filled == len(block) else block[:filled]
 
-    def pour(self, file: int, most_bytes: int, /) -> Moved | None:
-        if not bulk.receives(self._sock):
-            return None
-        size_bytes = min(most_bytes, self._left_bytes)
-        if not size_bytes:
-            return Moved(0)
-        begun = bytes(self._begun[:size_bytes])
-        del self._begun[:size_bytes]
-        moved = bulk.receive(self._sock, file, begun, size_bytes)
-        self._left_bytes -= moved.size_bytes
-        if moved == Moved(0):
+    def readinto(self, buffer: memoryview) -> int:
+        wanted = min(len(buffer), self._left_bytes)
+        filled = min(wanted, len(self._begun))
+        buffer[:filled] = self._begun[:filled]
+        del self._begun[:filled]
+        if filled < wanted:
+            filled += self._received(buffer[filled:wanted], begun=filled > 0)
+        self._left_bytes -= filled
+        if wanted and not filled:
             raise http.client.IncompleteRead(b"", self._left_bytes)
-        return moved
+        return filled
+
+    def _received(self, buffer: memoryview, *, begun: bool) -> int:
+        """How many bytes came, all but if the other side ended the connection, or something goes wrong. That is raised if nothing came before."""
+        if self._failure is not None:
+            raise self._failure
+        moved = bulk.receive(self._sock, buffer) if bulk.receives(self._sock) else _through_python(self._sock, buffer)
+        self._failure = moved.socket_error
+        if self._failure is not None and not moved.size_bytes and not begun:
+            raise self._failure
+        return moved.size_bytes
 
     @property
     def leaves_usable(self) -> bool:
@@ -145,6 +147,17 @@ class _Usual:
 
     def close(self) -> None:
         """Nothing is held but the connection, which is its owner's."""
+
+
+def _through_python(sock: socket.socket, buffer: memoryview) -> Moved:
+    """As `bulk.receive`, for whatever has the methods of a socket."""
+    filled = 0
+    try:
+        while filled < len(buffer) and (come := sock.recv_into(buffer[filled:])):
+            filled += come
+    except OSError as error:
+        return Moved(filled, error.with_traceback(None))  # which would hold on to the buffer
+    return Moved(filled)
 
 
 class _Unusual:
@@ -171,8 +184,10 @@ class _Unusual:
             raise http.client.IncompleteRead(b"", self._response.length)
         return block
 
-    def pour(self, _file: int, _most_bytes: int, /) -> None:
-        return None
+    def readinto(self, buffer: memoryview) -> int:
+        block = self.read(len(buffer))
+        buffer[: len(block)] = block
+        return len(block)
 
     @property
     def leaves_usable(self) -> bool:

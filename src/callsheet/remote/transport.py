@@ -7,6 +7,7 @@ thousand of them, and header by header they cost more than to send. Importing th
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +19,6 @@ from urllib.parse import urlsplit
 from urllib3 import exceptions as u3
 from urllib3.connection import HTTPConnection
 
-from callsheet import system
 from callsheet.remote import bulk
 from callsheet.remote.bodies import Straight
 from callsheet.remote.dial import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Route
@@ -65,26 +65,17 @@ class Stream:
         except FOREIGN as error:
             raise lost(error) from error
 
-    def pour(self, file: int, size_bytes: int) -> Iterator[int]:
-        """As `blocks`, but into a file, from where it stands; tells how many bytes are there. `OSError` if they cannot be written."""
-        while True:
-            try:
-                moved = self._reply.pour(file, size_bytes)
-            except FOREIGN as error:
-                raise lost(error) from error
-            if moved is None:
-                break
-            if moved.size_bytes:
-                yield moved.size_bytes
-            if moved.file_error is not None:
-                raise moved.file_error
-            if moved.socket_error is not None:
-                raise lost(moved.socket_error) from moved.socket_error
-            if not moved.size_bytes:
-                return
-        for block in self.blocks(size_bytes):
-            _write_all(file, block)
-            yield len(block)
+    def into(self, buffer: memoryview, size_bytes: int) -> Iterator[int]:
+        """As `blocks`, but into memory; tells how many bytes came each time. Of what there is no room for, it tells one byte."""
+        filled = 0
+        try:
+            while filled < len(buffer) and (come := self._reply.readinto(buffer[filled : filled + size_bytes])):
+                filled += come
+                yield come
+            if filled == len(buffer) and (more := self._reply.read(1)):
+                yield len(more)
+        except FOREIGN as error:
+            raise lost(error) from error
 
     def close(self) -> None:
         if not self._closed:
@@ -210,7 +201,7 @@ def _sent(
 ) -> Reply:
     """The answer, of which status and headers have come."""
     sock = connection.sock
-    sock.settimeout(READ_TIMEOUT_S)
+    _wait_at_most(sock, READ_TIMEOUT_S)
     rejected = False
     try:
         sock.sendall(head)
@@ -221,15 +212,14 @@ def _sent(
                 sock.sendall(piece)
     except (BrokenPipeError, ConnectionResetError):
         rejected = True  # who refuses a request before it is whole may have said why
-    sock.settimeout(read_timeout_s)
+    _wait_at_most(sock, read_timeout_s)
     return receive(sock, method, last=rejected)
 
 
-def _write_all(file: int, block: bytes | bytearray) -> None:
-    with memoryview(block) as view:
-        written = 0
-        while written < len(view):
-            written += system.write(file, view[written:])
+def _wait_at_most(sock: socket.socket, timeout_s: float) -> None:
+    """To set what is set costs a call of the system."""
+    if sock.gettimeout() != timeout_s:
+        sock.settimeout(timeout_s)
 
 
 def _part(reply: Reply, connection: HTTPConnection, route: Route) -> None:
