@@ -95,7 +95,9 @@ def state(root: Path) -> dict[str, object]:
         name = _nameless(str(path.relative_to(root)))
         if "/memos/" in name:
             continue
-        if "/runs/" in name:  # outcomes come in no order
+        if "/hashed/" in name:  # of which hashes, and not since when: that is read from the machine's clock
+            found[name] = path.read_bytes().split()[0]
+        elif "/runs/" in name:  # outcomes come in no order
             found[name] = sorted(_nameless(line) for line in path.read_text().splitlines())
         elif name.startswith("data/actor_manifests/"):
             found[name] = re.sub(r'"last_modified": "[^"]*"', "", path.read_text())

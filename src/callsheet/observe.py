@@ -69,14 +69,12 @@ class Sighting:
 
 @dataclass(slots=True)
 class Observer:
-    """Looks at one actor. `remote` is None for a run that does not look at S3; `settled_ns` see `reconcile.trusted_md5`;
-    `ahead` is what `HashAhead` has of it."""
+    """Looks at one actor. `remote` is None for a run that does not look at S3; `ahead` is what `HashAhead` has of it."""
 
     root: str
     where: Layout
     actor: Actor
     remote: Remote | None
-    settled_ns: int
     ahead: Mapping[str, HashedFile] = field(default_factory=dict)
     verify: bool = False
     download: bool = True
@@ -88,14 +86,14 @@ class Observer:
         scan = local.scan(self._path(self.where.folder(self.actor.name)), self._path(self._training_dir))
         return Scanned(scan, self._legacy_files(scan))
 
-    def look(self, manifest: Manifest, scanned: Scanned, listing: Listing | None) -> Sighting:
-        """Everything that one run sees of the actor. `listing` is its default folder in S3, as listed."""
+    def look(self, manifest: Manifest, scanned: Scanned, listing: Listing | None, settled_ns: int) -> Sighting:
+        """Everything that one run sees of the actor. `listing` is its default folder in S3, as listed; `settled_ns` see `reconcile.trusted_md5`."""
         scan = scanned.scan
         files = self._legacy(scanned.legacy)
         for fault in scan.faults:
             self._problem(fault.filename, fault.code, fault.message)
         known = {entry.filename: entry for entry in (*manifest.entries, *manifest.missing)}
-        sides = self._local_sides(scan, known)
+        sides = self._local_sides(scan, known, settled_ns)
         seen = Observation(
             local=sides,
             local_complete=scan.complete,
@@ -149,12 +147,12 @@ class Observer:
                 self._problem(name, error.code, error.sentence)
         return told
 
-    def _local_sides(self, scan: local.Scan, known: dict[str, Entry]) -> dict[str, LocalFile | Sight]:
+    def _local_sides(self, scan: local.Scan, known: dict[str, Entry], settled_ns: int) -> dict[str, LocalFile | Sight]:
         sides: dict[str, LocalFile | Sight] = dict.fromkeys(scan.unknown, Sight.UNKNOWN)
         to_hash: list[tuple[local.Found, str | None]] = []
         for found in scan.found:
             entry = known.get(found.filename)
-            trusted = reconcile.trusted_md5(entry, found.size_bytes, found.mtime_ns, self.settled_ns)
+            trusted = reconcile.trusted_md5(entry, found.size_bytes, found.mtime_ns, settled_ns)
             corrupt = entry is not None and entry.expected_md5 is not None
             if trusted is None or corrupt or self.verify:
                 to_hash.append((found, trusted))

@@ -68,7 +68,7 @@ def run_status(root: str, where: Layout, store: Store, memos: Memos, seen: surve
 
 def _as_last_seen(root: str, where: Layout, store: Store, memos: Memos, actor: Actor) -> ActorReport | None:
     """What a sync has come to that saw the same manifest and the same folder, if one did: then nothing has drifted."""
-    raw, observer = store.raw(actor.stem), Observer(root, where, actor, None, 0)
+    raw, observer = store.raw(actor.stem), Observer(root, where, actor, None)
     scan, legacy = observer.scan()
     look = (
         None

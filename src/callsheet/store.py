@@ -7,11 +7,15 @@ I/O. A manifest that cannot be read is never taken for an empty one.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
+
+import orjson
 
 from callsheet import codec, files, local, system
 from callsheet.errors import LocalError, ManifestError, TreeError
@@ -21,6 +25,9 @@ from callsheet.model import Actor, Manifest
 _LOCK_TIMEOUT_S = 60.0
 _DECODED = 16
 """How many manifests are kept decoded."""
+
+_DIGEST_BYTES = 16
+_STAMP = re.compile(rb"([0-9a-f]{32}) ([0-9]{1,20})\n")
 
 Ready = tuple[Manifest, dict[str, Any]]
 """A manifest, and what `codec.learnt` makes of it."""
@@ -124,20 +131,45 @@ class Store:
         files.flush_folder(self.folder)
 
     def settled_ns(self, stem: str) -> int:
-        """A time (ns since the epoch) after which every recorded hash of the manifest was taken or confirmed; 0: never."""
-        try:
-            return system.stat(os.path.join(self._root, self._where.hashed_stamp(stem))).st_mtime_ns
-        except OSError:
-            return 0
+        """A time (ns since the epoch) after which all hashes were taken or confirmed that were recorded then; 0: never.
 
-    def set_settled(self, stem: str, moment_ns: int) -> None:
-        """Remember that all recorded hashes were taken or confirmed after `moment_ns`: the mtime of an empty file."""
+        Another manifest may be there by now; whether it records the same hashes is for `settled_for`.
+        """
+        return self._stamp(stem)[1]
+
+    def settled_for(self, stem: str, manifest: Manifest) -> int:
+        """A time (ns since the epoch) after which every hash was taken or confirmed that this manifest records of files; 0: never."""
+        digest, moment_ns = self._stamp(stem)
+        return moment_ns if digest == _digest_of_hashes(manifest) else 0
+
+    def set_settled(self, stem: str, manifest: Manifest, moment_ns: int) -> None:
+        """Remember that every hash that the manifest records of files was taken or confirmed after `moment_ns`.
+
+        After a crash an older manifest may be back, and this not, or the other way round: so it is said of which hashes it holds.
+        """
         with suppress(LocalError):  # then the hashes are taken again
-            files.touch(os.path.join(self._root, self._where.hashed_stamp(stem)), moment_ns)
+            path = os.path.join(self._root, self._where.hashed_stamp(stem))
+            files.jot(path, f"{_digest_of_hashes(manifest)} {moment_ns}\n".encode())
+
+    def _stamp(self, stem: str) -> tuple[str, int]:
+        """The digest of hashes, and since when they are settled; 0 if that is not known, or was cut short."""
+        try:
+            raw = local.read_bytes(os.path.join(self._root, self._where.hashed_stamp(stem))) or b""
+        except LocalError:
+            raw = b""
+        found = _STAMP.fullmatch(raw)
+        return (found[1].decode(), int(found[2])) if found else ("", 0)
 
     def sweep(self, now: datetime) -> None:
         """Remove what killed writers left behind."""
         files.sweep_temporaries(self.folder, now)
+
+
+def _digest_of_hashes(manifest: Manifest) -> str:
+    """Of what is recorded of files: names, sizes, times and MD5s."""
+    entries = (entry for entry in manifest.entries if entry.recorded_local)
+    rows = sorted((e.filename, e.size_bytes, e.modified_timestamp, e.md5_hash) for e in entries)
+    return blake2b(orjson.dumps(rows), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def _stems(names: tuple[str, ...]) -> frozenset[str]:

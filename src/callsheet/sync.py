@@ -243,13 +243,11 @@ def _look(run: Run, task: Task) -> Held | Outcome:
         listing, error = list_actor(run.where, run.remote, actor)
         if error is not None:
             problems.append(not_seen(run.where.bucket, error))
-    settled_ns = run.store.settled_ns(actor.stem)
     observer = Observer(
         run.root,
         run.where,
         actor,
         run.remote,
-        settled_ns,
         hashes,
         verify=run.options.verify,
         download=run.options.download,
@@ -257,11 +255,11 @@ def _look(run: Run, task: Task) -> Held | Outcome:
     )
     scanned = observer.scan()
     if raw is not None and not problems and not run.options.verify:
-        known = _remembered(run, actor, raw, scanned, listing, settled_ns)
+        known = _remembered(run, actor, raw, scanned, listing)
         if known is not None:
             return known
     before = before or _claimed(run, actor, raw)
-    sighting = observer.look(before, scanned, listing)
+    sighting = observer.look(before, scanned, listing, run.store.settled_for(actor.stem, before))
     after, losses = _reconciled(run, actor, before, sighting)
     if task.removed:
         losses = _surprising(task.removed, before, after, losses)
@@ -275,11 +273,9 @@ def _claimed(run: Run, actor: Actor, raw: bytes | None) -> Manifest:
     return manifest
 
 
-def _remembered(
-    run: Run, actor: Actor, raw: bytes, scanned: Scanned, listing: Listing | None, settled_ns: int
-) -> Outcome | None:
+def _remembered(run: Run, actor: Actor, raw: bytes, scanned: Scanned, listing: Listing | None) -> Outcome | None:
     """What an earlier look came to that saw the very same, if there was one."""
-    look = run.memos.look(actor, raw, scanned.scan, scanned.legacy, listing, settled_ns)
+    look = run.memos.look(actor, raw, scanned.scan, scanned.legacy, listing, run.store.settled_ns(actor.stem))
     known = look and run.memos.recall(actor.stem, look)
     if not known:
         return None
@@ -295,9 +291,10 @@ def _remember(run: Run, held: Held, manifest: Manifest, *, written: bool) -> Non
     """Keep what the look came to, of which there is nothing to tell, if the manifest now says just what was seen."""
     actor, scanned = held.task.actor, held.sighting.scanned
     raw = codec.dump_json(manifest.source) if written else held.raw
-    settled_ns = run.store.settled_ns(actor.stem)
+    settled_ns = run.store.settled_for(actor.stem, manifest)
     if raw is None or not memo.settled(manifest, actor, run.where, scanned.scan, held.listing, settled_ns):
         return
+    settled_ns = run.store.settled_ns(actor.stem)  # without a file, it says nothing
     if look := run.memos.look(actor, raw, scanned.scan, scanned.legacy, held.listing, settled_ns):
         run.memos.keep(actor.stem, look, memo.memo_of(manifest))
 
@@ -361,7 +358,7 @@ def _bring_up(run: Run, held: Held) -> Outcome:
             actor, on_top_of, run.started, before=held.before, ready=(manifest, document)
         )
     if sighting.hashed and not run.options.dry_run and _all_confirmed(manifest, sighting):
-        run.store.set_settled(actor.stem, held.started_ns)
+        run.store.set_settled(actor.stem, manifest, held.started_ns)
     deleted, problems = migrate.response_json(run, actor, sighting.response, manifest)
     changed = changed or (run.again and manifest.updated == run.started)
     report = ActorReport(actor, codec.counts(manifest), changed, deleted, changes=reconcile.changes(manifest))

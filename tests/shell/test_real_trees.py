@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from callsheet import layout
-from callsheet.errors import Unreachable
-from callsheet.model import Location, RemoteObject
+from callsheet import hashing, layout
+from callsheet.errors import LocalError, Unreachable
+from callsheet.model import HashedFile, Location, RemoteObject
 from callsheet.remote.contract import Reading
 from callsheet.remote.memory import MemoryRemote
 from factory import SETTLED_S, USER_BUCKET, Tree, md5_of, urls_of
@@ -318,6 +318,38 @@ def test_a_file_that_comes_to_disk_is_new_whatever_its_size_and_time(tree: Tree)
     (report,) = tree.library().status().actors
     assert report.drift
     assert report.drift.new == ("a.png",)
+
+
+def test_an_older_manifest_that_came_back_is_not_vouched_for_by_newer_hashes(tree: Tree) -> None:
+    """As after a power cut, or from a backup: what the file held then, it does not hold now, and its size and time are the same."""
+    tree.both("0000_anna", "a.png", b"saved first")
+    tree.library().sync()
+    older = tree.manifest_path("0000").read_bytes()
+    tree.image("0000_anna", "a.png", b"saved again")
+    tree.library().sync(verify=True)
+    assert tree.statuses("0000") == {"a.png": "out_of_sync"}
+    tree.manifest_path("0000").write_bytes(older)
+    tree.library().sync()
+    assert tree.statuses("0000") == {"a.png": "out_of_sync"}
+
+
+def test_marks_and_keys_of_others_cost_no_hashing(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree.both("0000_anna", "a.png")
+    library = tree.library()
+    library.sync()
+    library.mark("0", "a.png", good=True)
+    document = tree.read_manifest("0000")
+    tree.write_manifest("0000", {**document, "lora_model": "v2"})
+    hashed: list[str] = []
+    hash_files = hashing.hash_files
+
+    def noted(paths: Sequence[str]) -> list[HashedFile | LocalError]:
+        hashed.extend(paths)
+        return hash_files(paths)
+
+    monkeypatch.setattr(hashing, "hash_files", noted)
+    library.sync()
+    assert hashed == []
 
 
 def test_one_odd_file_does_not_make_the_others_be_hashed_again(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,19 @@ FOUND: dict[str, History] = {
         ),
         grain_ns=2_000_000_000,
     ),
+    # An older manifest came back, and the time since when hashes are settled did not: it vouched for a hash of before.
+    "an image that was saved twice in a tick is recorded as it was before": History(
+        0,
+        (
+            (Deed("save", _IMAGE, "picture 10"),),
+            (Deed("upload", _IMAGE, "picture 10"),),
+            (Deed("sync"),),
+            (Deed("save", _IMAGE, "picture 12"),),
+            (Deed("wait", number=2),),
+            (Deed("push", strike=Strike("cut", 10, writes=True)),),
+        ),
+        grain_ns=2_000_000_000,
+    ),
 }
 
 

@@ -81,8 +81,7 @@ def _stamps(scope: Scope) -> Iterator[Finding]:
     folder = scope.where.hashed_stamp("x").rpartition("/")[0]
     stems = scope.run.store.stems()
     for name in _names(scope, folder):
-        moment_ns = local.mtime_ns(scope.path(f"{folder}/{name}")) or 0
-        if name in stems and moment_ns <= system.time_ns() + reconcile.RACY_NS:
+        if name in stems and scope.run.store.settled_ns(name) <= system.time_ns() + reconcile.RACY_NS:
             continue
         reason = "of a time to come" if name in stems else "of a manifest that is not there"
         message = f"it says that hashes are settled, {reason}"
