@@ -372,6 +372,27 @@ MUTANTS = (
         killer="tests/sim/test_surveys.py::test_what_changed_a_moment_ago_is_read_again",
     ),
     Mutant(
+        "hashes of another manifest are taken to be settled",
+        "store.py",
+        old="        return moment_ns if digest == _digest_of_hashes(manifest) else 0\n",
+        new="        return moment_ns\n",
+        breaks="4",
+        killer="tests/shell/test_real_trees.py::test_an_older_manifest_that_came_back_is_not_vouched_for_by_newer_hashes",
+    ),
+    Mutant(
+        "a file whose time cannot be told is replaced",
+        "local.py",
+        old=(
+            "    except FileNotFoundError:\n"
+            "        return None\n"
+            "    except OSError as error:\n"
+            '        raise failed("look at", path, error) from error\n'
+        ),
+        new="    except OSError:\n        return None\n",
+        breaks="4",
+        killer="tests/simulator/test_found.py::test_what_was_found_once_is_not_found_again[an image that was repaired is recorded as it was before]",
+    ),
+    Mutant(
         "a download that is new is not hashed again",
         "download.py",
         old="            telling = reconcile.is_settled(moment_ns, system.time_ns())\n",
