@@ -57,6 +57,7 @@ class Judge(Watch):
 
     beliefs: dict[str, Beliefs] = field(default_factory=dict)
     _dropped: dict[bytes, int] = field(default_factory=dict)
+    _replaced: dict[bytes, int] = field(default_factory=dict)
     _doubtful: set[bytes] = field(default_factory=set)
     _changed: dict[object, tuple[int, Process | None]] = field(default_factory=dict)
 
@@ -71,6 +72,8 @@ class Judge(Watch):
         yield from self.cloud.bodies()
 
     def lost_file(self, process: Process | None, path: str, content: bytes) -> None:
+        if process is not None and process.user:
+            self._replaced[content] = self.engine.serial
         self._lost(process, content, path)
         self._doubt(process, content)
 
@@ -90,8 +93,10 @@ class Judge(Watch):
     def _lost(self, process: Process | None, content: bytes, where: str) -> None:
         if content not in self.contents or content in set(self.everywhere()):
             return
-        # Nobody can notice that an object goes between the proof that it holds a file's bytes and the deletion of the file.
-        if process is not None and (process.user or self._dropped.get(content, -1) > process.began):
+        # Nobody can notice that an object goes between the proof that it holds a file's bytes and the deletion of the file; nor that a user
+        # saves over a file that has just got its place between a look at that and the deletion of its old name.
+        taken = self._replaced if "/.callsheet_aside-" in where else self._dropped
+        if process is not None and (process.user or taken.get(content, -1) > process.began):
             self.given_up.add(content)
             return
         self.engine.break_promise(f"promise 1: {self.contents[content]} is gone for good: it was last at {where}")
