@@ -139,7 +139,7 @@ MUTANTS = (
         old="        ours = _locks(descriptor, fcntl.LOCK_EX) and system.fstat",
         new="        ours = system.fstat",
         breaks="6",
-        killer="seeds 100-199",
+        killer="seeds 1600-1699",
     ),
     Mutant(
         "a manifest is not read again under its lock",
@@ -292,7 +292,7 @@ MUTANTS = (
         old="Sight.ABSENT if self.listing.complete else Sight.UNKNOWN",
         new="Sight.ABSENT",
         breaks="7",
-        killer="seeds 0-99",
+        killer="seeds 800-899",
     ),
     Mutant(
         "actors after a break are taken to have nothing in S3",
@@ -662,6 +662,6 @@ MUTANTS = (
         old="(*legacy.values(), manifest)",
         new="legacy.values()",
         breaks="4",
-        killer="seeds 0-99",
+        killer="seeds 700-799",
     ),
 )
