@@ -15,6 +15,7 @@ from simulator.cloud import Cloud
 from simulator.engine import Breach, Engine, Machine, Process, Watch
 
 WHERE = Layout()
+_ASIDE = "/.callsheet_aside-"
 _IMAGE = re.compile(r"^/p/data/actors/([^/]+)/training_data/([^/.][^/]*\.png)$")
 _MANIFEST = re.compile(r"^/p/data/actor_manifests/[^/]+_manifest\.json$")
 _RESPONSE = re.compile(r"^/p/data/actors/([^/]+)/training_data/response\.json$")
@@ -58,6 +59,15 @@ class Judge(Watch):
     beliefs: dict[str, Beliefs] = field(default_factory=dict)
     _dropped: dict[bytes, int] = field(default_factory=dict)
     _replaced: dict[bytes, int] = field(default_factory=dict)
+    """When a user took away a name of a content, at last."""
+
+    _saved: dict[str, int] = field(default_factory=dict)
+    """When a user gave a file this name, at last."""
+
+    _put_aside: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """By the name that a run gave a file between two of its own: the name that it had, and when it got this."""
+
+    _unnamed: str = ""
     _doubtful: set[bytes] = field(default_factory=set)
     _changed: dict[object, tuple[int, Process | None]] = field(default_factory=dict)
 
@@ -93,13 +103,20 @@ class Judge(Watch):
     def _lost(self, process: Process | None, content: bytes, where: str) -> None:
         if content not in self.contents or content in set(self.everywhere()):
             return
-        # Nobody can notice that an object goes between the proof that it holds a file's bytes and the deletion of the file; nor that a user
-        # saves over a file that has just got its place between a look at that and the deletion of its old name.
-        taken = self._replaced if "/.callsheet_aside-" in where else self._dropped
-        if process is not None and (process.user or taken.get(content, -1) > process.began):
+        # Nobody can notice that an object goes between the proof that it holds a file's bytes and the deletion of the file.
+        if process is not None and (process.user or self._dropped.get(content, -1) > process.began):
+            self.given_up.add(content)
+            return
+        if process is not None and _ASIDE in where and self._saved_over(process, content, where):
             self.given_up.add(content)
             return
         self.engine.break_promise(f"promise 1: {self.contents[content]} is gone for good: it was last at {where}")
+
+    def _saved_over(self, process: Process, content: bytes, aside: str) -> bool:
+        """Whether a user saved over what a run takes the second name from: once it had its place back, between a look at that and this; or in
+        its place, while it was away from there."""
+        place, since = self._put_aside.get(aside, ("", 0))
+        return self._replaced.get(content, -1) > process.began or self._saved.get(place, -1) > since
 
     def before_cut(self, machine: Machine) -> frozenset[bytes]:
         return frozenset(self.everywhere()) & self.contents.keys()
@@ -137,12 +154,17 @@ class Judge(Watch):
     # 2. URLs are durable before their file goes. 3. Manifests are whole. 7. What was not seen is not gone.
 
     def unnamed(self, process: Process | None, machine: Machine, path: str) -> None:
+        self._unnamed = path
         found = _RESPONSE.match(path)
         if found and not (process and process.user):
             actor = found.group(1)
             self._urls_kept(machine, actor, self.urls.get((machine.name, actor), set()), surviving=True)
 
     def renamed(self, process: Process | None, machine: Machine, path: str, old: bytes | None) -> None:
+        if process is not None and process.user:
+            self._saved[path] = self.engine.serial
+        elif _ASIDE in path:
+            self._put_aside[path] = self._unnamed, self.engine.serial
         if not _MANIFEST.match(path) or process is None:
             return
         new = self._whole(path, bytes(machine.disk.find(path).data))
@@ -209,7 +231,7 @@ class Judge(Watch):
         for path, inode in machine.disk.files(f"{machine.root}/data"):
             if found := _IMAGE.match(path):
                 here[found.group(1), found.group(2)] = bytes(inode.data)
-            elif "/.callsheet/trash/" in path or "/.callsheet_aside-" in path:
+            elif "/.callsheet/trash/" in path or _ASIDE in path:
                 trash[path] = bytes(inode.data)
         objects = {
             Location(bucket, key): item.body
