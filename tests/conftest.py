@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from callsheet import hashing
+from callsheet.errors import LocalError
+from callsheet.model import HashedFile
 from factory import Tree
 from servers import Server, ministack, rclone
 
@@ -50,6 +53,20 @@ def _aws_environment() -> Iterator[None]:
         for name, value in Server("http://127.0.0.1:1").env.items():
             patch.setenv(name, value)
         yield
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of all files that are hashed in this process from here on."""
+    noted: list[str] = []
+    hash_files = hashing.hash_files
+
+    def note(paths: Sequence[str]) -> list[HashedFile | LocalError]:
+        noted.extend(paths)
+        return hash_files(paths)
+
+    monkeypatch.setattr(hashing, "hash_files", note)
+    return noted
 
 
 @pytest.fixture

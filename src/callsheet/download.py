@@ -195,7 +195,7 @@ def _write(site: Site, reading: Reading, file: io.FileIO) -> None:
     """In a function of its own: a fetch that waits for its hash must not hold on to a block."""
     for block in reading.blocks:
         site.meter.pass_on(len(block))
-        files.write_all(file.fileno(), block)
+        system.write_all(file.fileno(), block)
 
 
 def vouched(described: RemoteObject, wanted: Version, md5: str, came: memoryview | str) -> bool | None:

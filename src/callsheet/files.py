@@ -57,7 +57,7 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
             try:
                 with contextlib.suppress(FileNotFoundError):
                     system.fchmod(descriptor, stat.S_IMODE(system.stat(target).st_mode))
-                write_all(descriptor, data)
+                system.write_all(descriptor, data)
                 system.fsync(descriptor)
             finally:
                 system.close(descriptor)
@@ -113,9 +113,9 @@ def create_durably(path: str, lines: Iterable[bytes]) -> int:
             for line in lines:
                 waiting += line
                 if len(waiting) > _COPY_BYTES:
-                    write_all(descriptor, waiting)
+                    system.write_all(descriptor, waiting)
                     waiting.clear()
-            write_all(descriptor, waiting)
+            system.write_all(descriptor, waiting)
             system.fsync(descriptor)
             _settle_folder(os.path.dirname(path))
             _flush(os.path.dirname(path))
@@ -146,14 +146,6 @@ def is_locked(path: str) -> bool:
         return False
     except OSError as error:
         raise failed("lock", path, error) from error
-
-
-def write_all(descriptor: int, data: bytes | bytearray) -> None:
-    """Write all of `data`: a single write may take less. Raises `OSError`."""
-    with memoryview(data) as view:
-        written = 0
-        while written < len(view):
-            written += system.write(descriptor, view[written:])
 
 
 def move(path: str, target: str) -> None:
@@ -240,7 +232,7 @@ def jot(path: str, data: bytes) -> None:
     try:
         descriptor = _open_in_folder(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
-            write_all(descriptor, data)
+            system.write_all(descriptor, data)
         finally:
             system.close(descriptor)
     except OSError as error:
@@ -420,7 +412,7 @@ def _copy_exclusively(path: str, target: str) -> os.stat_result:
     with system.open_file(path, "rb") as source, new_file(target, within=os.sep) as copy:
         status = system.fstat(source.fileno())
         while block := source.read(_COPY_BYTES):
-            write_all(copy.fileno(), block)
+            system.write_all(copy.fileno(), block)
         system.utime(copy.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
         system.fsync(copy.fileno())
     return status

@@ -52,7 +52,7 @@ class Recorder:
         if self.failure is not None:
             return  # after a line that was cut short, another would make no sense
         try:
-            files.write_all(self._descriptor, _line(line))
+            system.write_all(self._descriptor, _line(line))
         except OSError as error:
             self.failure = local.failed("write", self._path, error)
 

@@ -55,6 +55,14 @@ def write(descriptor: int, data: memoryview) -> int:
     return os.write(descriptor, data)
 
 
+def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
+    """Write all of `data`: a single write may take less."""
+    with memoryview(data) as view:
+        written = 0
+        while written < len(view):
+            written += write(descriptor, view[written:])
+
+
 def fsync(descriptor: int) -> None:
     os.fsync(descriptor)
 
@@ -73,9 +81,7 @@ def write_durably(files: Sequence[tuple[int, memoryview, int]]) -> list[OSError 
 
 def _error_of_writing(descriptor: int, data: memoryview, mtime_ns: int) -> OSError | None:
     try:
-        written = 0
-        while written < len(data):
-            written += write(descriptor, data[written:])
+        write_all(descriptor, data)
         utime(descriptor, ns=(mtime_ns, mtime_ns))
         fsync(descriptor)
         whole = fstat(descriptor).st_size == os.lseek(descriptor, 0, os.SEEK_CUR)

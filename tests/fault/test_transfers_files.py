@@ -6,16 +6,12 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from callsheet import hashing
-from callsheet.errors import LocalError
 from callsheet.library import Library
-from callsheet.model import HashedFile
 from callsheet.remote.memory import MemoryRemote
 from callsheet.report import Moved
 from factory import SETTLED_S, Tree, md5_of
@@ -286,19 +282,11 @@ def _to_be_pulled(tree: Tree, modified: datetime) -> None:
         tree.remote.store(where, content, etag=tag, etag_is_md5=True, last_modified=modified)
 
 
-def test_what_was_checked_as_it_was_pulled_is_not_read_again(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_checked_as_it_was_pulled_is_not_read_again(tree: Tree, hashed: list[str]) -> None:
     _to_be_pulled(tree, datetime.fromtimestamp(SETTLED_S, UTC))
-    read: list[str] = []
-    hash_files = hashing.hash_files
-
-    def hashed(paths: Sequence[str]) -> list[HashedFile | LocalError]:
-        read.extend(paths)
-        return hash_files(paths)
-
-    monkeypatch.setattr(hashing, "hash_files", hashed)
     assert not carried_out(tree.library(), "pull", ANNA).report.problems
     assert tree.statuses(ANNA[:4]) == {BAD: "synced", GOOD: "synced"}
-    assert not read, "it was hashed before a file held it"
+    assert not hashed, "it was hashed before a file held it"
     settled(tree)
 
 

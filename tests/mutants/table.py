@@ -42,8 +42,8 @@ MUTANTS = (
     Mutant(
         "a manifest is not flushed",
         "files.py",
-        old=("                write_all(descriptor, data)\n                system.fsync(descriptor)\n"),
-        new="                write_all(descriptor, data)\n",
+        old=("                system.write_all(descriptor, data)\n                system.fsync(descriptor)\n"),
+        new="                system.write_all(descriptor, data)\n",
         breaks="3",
         killer="seeds 0-99",
     ),
@@ -51,7 +51,7 @@ MUTANTS = (
         "a manifest gets its name before it is written",
         "files.py",
         old=(
-            "                write_all(descriptor, data)\n"
+            "                system.write_all(descriptor, data)\n"
             "                system.fsync(descriptor)\n"
             "            finally:\n"
             "                system.close(descriptor)\n"
@@ -59,7 +59,7 @@ MUTANTS = (
         ),
         new=(
             "                system.replace(temporary, target)\n"
-            "                write_all(descriptor, data)\n"
+            "                system.write_all(descriptor, data)\n"
             "                system.fsync(descriptor)\n"
             "            finally:\n"
             "                system.close(descriptor)\n"
@@ -105,7 +105,7 @@ MUTANTS = (
         old="    return system.write_durably([(fresh.file.fileno(), fresh.data, fresh.mtime_ns) for fresh in files])\n",
         new=(
             "    for fresh in files:\n"
-            "        write_all(fresh.file.fileno(), fresh.data)\n"
+            "        system.write_all(fresh.file.fileno(), fresh.data)\n"
             "        system.utime(fresh.file.fileno(), ns=(fresh.mtime_ns, fresh.mtime_ns))\n"
             "    return [None for _ in files]\n"
         ),

@@ -119,6 +119,17 @@ def test_a_cluster_does_what_threads_do_byte_for_byte(verb: str, twins: tuple[Pa
     assert state(there) == state(here)
 
 
+def _killing(victim: int, seen: list[object]) -> Callable[[object], None]:
+    """Kills a worker at the first progress; `seen` is all of it."""
+
+    def kill(progress: object) -> None:
+        if not seen:
+            os.kill(victim, signal.SIGKILL)
+        seen.append(progress)
+
+    return kill
+
+
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "sync"])
 def test_a_worker_that_is_killed_in_the_middle_changes_nothing(
     verb: str, twins: tuple[Path, Path], cluster: Cluster, workers: Workers
@@ -127,13 +138,7 @@ def test_a_worker_that_is_killed_in_the_middle_changes_nothing(
     on_threads = VERBS[verb](open_twin(here), None, unseen)
     victim, _ = workers.pids()
     seen: list[object] = []
-
-    def kill(progress: object) -> None:
-        if not seen:
-            os.kill(victim, signal.SIGKILL)
-        seen.append(progress)
-
-    on_workers = VERBS[verb](open_twin(there), cluster, kill)
+    on_workers = VERBS[verb](open_twin(there), cluster, _killing(victim, seen))
     assert len(seen) > 1
     assert victim not in workers.pids()
     assert as_told(on_workers) == as_told(on_threads)
@@ -318,14 +323,7 @@ def test_a_worker_that_is_killed_while_it_reads_changes_nothing(
     root, _ = twins
     _spoil(root)
     victim, _ = workers.pids()
-    seen: list[object] = []
-
-    def kill(progress: object) -> None:
-        if not seen:
-            os.kill(victim, signal.SIGKILL)
-        seen.append(progress)
-
-    told = _checked(root, cluster, kill)
+    told = _checked(root, cluster, _killing(victim, []))
     assert victim not in workers.pids()
     assert told == _checked(root, None)
 

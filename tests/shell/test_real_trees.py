@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from callsheet import hashing, layout
-from callsheet.errors import LocalError, Unreachable
-from callsheet.model import HashedFile, Location, RemoteObject
+from callsheet import layout
+from callsheet.errors import Unreachable
+from callsheet.model import Location, RemoteObject
 from callsheet.remote.contract import Reading
 from callsheet.remote.memory import MemoryRemote
 from factory import SETTLED_S, USER_BUCKET, Tree, md5_of, urls_of
@@ -333,37 +333,25 @@ def test_an_older_manifest_that_came_back_is_not_vouched_for_by_newer_hashes(tre
     assert tree.statuses("0000") == {"a.png": "out_of_sync"}
 
 
-def test_marks_and_keys_of_others_cost_no_hashing(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_marks_and_keys_of_others_cost_no_hashing(tree: Tree, hashed: list[str]) -> None:
     tree.both("0000_anna", "a.png")
     library = tree.library()
     library.sync()
     library.mark("0", "a.png", good=True)
     document = tree.read_manifest("0000")
     tree.write_manifest("0000", {**document, "lora_model": "v2"})
-    hashed: list[str] = []
-    hash_files = hashing.hash_files
-
-    def noted(paths: Sequence[str]) -> list[HashedFile | LocalError]:
-        hashed.extend(paths)
-        return hash_files(paths)
-
-    monkeypatch.setattr(hashing, "hash_files", noted)
+    hashed.clear()
     library.sync()
     assert hashed == []
 
 
-def test_one_odd_file_does_not_make_the_others_be_hashed_again(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_odd_file_does_not_make_the_others_be_hashed_again(tree: Tree, hashed: list[str]) -> None:
     actor = "0001_x"
     tree.image(actor, "a.png")
     (tree.folder(actor) / "out.png").symlink_to("/etc/hostname")
     tree.library().sync()
-    hashed: list[str] = []
-
-    def noted(paths: list[str]) -> list[object]:
-        hashed.extend(paths)
-        return []
-
-    monkeypatch.setattr("callsheet.hashing.hash_files", noted)
+    assert hashed
+    hashed.clear()
     tree.library().sync()
     assert hashed == []
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from callsheet import files, hashing
-from callsheet.errors import LocalError
+from callsheet import files
 from callsheet.layout import Layout
-from callsheet.model import HashedFile, Location
+from callsheet.model import Location
 from callsheet.remote.contract import ANYTHING, Held, Source
 from callsheet.remote.memory import MemoryRemote
 from factory import Tree
@@ -75,16 +73,8 @@ def test_every_manifest_is_written_once_and_says_what_two_steps_would(
     settled(at_once)
 
 
-def test_files_that_were_hashed_for_a_plan_are_not_hashed_again(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_were_hashed_for_a_plan_are_not_hashed_again(tree: Tree, hashed: list[str]) -> None:
     _fill(tree)
-    hashed: list[str] = []
-    hash_files = hashing.hash_files
-
-    def noted(paths: Sequence[str]) -> list[HashedFile | LocalError]:
-        hashed.extend(paths)
-        return hash_files(paths)
-
-    monkeypatch.setattr(hashing, "hash_files", noted)
     assert not carried_out(tree.library(), "push").report.problems
     assert len(hashed) == len(set(hashed)) == 4
     settled(tree)
