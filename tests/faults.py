@@ -188,3 +188,4 @@ def without_extension(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bulk, "_receive", None)
     patch.setattr(bulk, "_send", None)
     patch.setattr(system, "_write_in_c", None)
+    patch.setattr(system, "_fsync_in_c", None)

@@ -1,7 +1,8 @@
 /* Bodies between sockets, memory and files, and many files to disk at once: what Python does piece by piece, giving
  * the GIL away and taking it again each time. Rules:
  *
- *  - One call moves one body, or writes a batch of files; the GIL is not held meanwhile.
+ *  - One call moves one body, or writes or flushes a batch of files; the GIL is not held meanwhile.
+ *  - Threads of its own do nothing but wait for the disk, and end before the call does. Signals do not reach them.
  *  - A socket that has nothing to give, or takes nothing, is waited for as long as the caller says, each time anew, as
  *    Python's own sockets do. Ctrl-C ends the wait.
  *  - What was moved is always told, beside what went wrong, and on which side: nothing is lost or moved twice.
@@ -15,6 +16,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -31,6 +35,8 @@ enum {
     PAGE_BYTES = 4096,
     /* Less is sooner on the disk together with other files. */
     LEAST_DIRECT_BYTES = 128 * 1024,
+    /* So many files of a batch are flushed at a time: the disk answers them as soon as it would answer one. */
+    MOST_FLUSHED_AT_ONCE = 16,
 };
 
 /* One body under way: `moved` bytes of it are in memory, or sent. An errno of 0 is none; `ended` is set if the giving side
@@ -232,6 +238,44 @@ static int measure(int file)
     return status.st_size == end ? 0 : EIO;
 }
 
+/* Files to be flushed, by several threads: each takes the next one. */
+struct flushing {
+    struct fresh *files;
+    size_t count;
+    atomic_size_t next;
+};
+
+static void *flush_some(void *shared)
+{
+    struct flushing *f = shared;
+    for (size_t i; (i = atomic_fetch_add(&f->next, 1)) < f->count;) {
+        if (!f->files[i].error) {
+            f->files[i].error = flush(f->files[i].file);
+        }
+    }
+    return NULL;
+}
+
+/* Flush all files that are without an error. A thread that cannot be started is done without. */
+static void flush_all(struct fresh *files, size_t count)
+{
+    struct flushing f = {.files = files, .count = count};
+    pthread_t others[MOST_FLUSHED_AT_ONCE - 1];
+    size_t started = 0;
+    sigset_t every, before;
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, &before); /* the threads inherit it */
+    while (started + 1 < count && started < MOST_FLUSHED_AT_ONCE - 1
+           && pthread_create(&others[started], NULL, flush_some, &f) == 0) {
+        started++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    flush_some(&f);
+    while (started > 0) {
+        pthread_join(others[--started], NULL);
+    }
+}
+
 /* Every file is on its way to the disk before the first is waited for: then one commit of a journal is for all of them. */
 static void write_durably_all(struct fresh *files, size_t count)
 {
@@ -247,10 +291,8 @@ static void write_durably_all(struct fresh *files, size_t count)
         }
 #endif
     }
+    flush_all(files, count);
     for (size_t i = 0; i < count; i++) {
-        if (!files[i].error) {
-            files[i].error = flush(files[i].file);
-        }
         if (!files[i].error) {
             files[i].error = measure(files[i].file);
         }
@@ -312,12 +354,46 @@ static PyObject *write_durably(PyObject *Py_UNUSED(module), PyObject *list)
     return result;
 }
 
+PyDoc_STRVAR(fsync_doc,
+             "fsync(descriptors, /)\n--\n\n"
+             "Make a list of files and folders durable, at little more than the cost of one. Returns an errno, or 0, for each.");
+
+static PyObject *fsync_(PyObject *Py_UNUSED(module), PyObject *list)
+{
+    if (!PyList_Check(list)) {
+        PyErr_SetString(PyExc_TypeError, "a list of descriptors is wanted");
+        return NULL;
+    }
+    size_t count = (size_t)PyList_Size(list), held = 0;
+    struct fresh *files = PyMem_Calloc(count, sizeof *files);
+    if (!files) {
+        return PyErr_NoMemory();
+    }
+    while (held < count) {
+        PyObject *item = PyList_GetItem(list, (Py_ssize_t)held);
+        files[held++].file = item ? (int)PyLong_AsLong(item) : -1;
+        if (PyErr_Occurred()) {
+            break;
+        }
+    }
+    PyObject *result = NULL;
+    if (!PyErr_Occurred()) {
+        Py_BEGIN_ALLOW_THREADS
+        flush_all(files, count);
+        Py_END_ALLOW_THREADS
+        result = errors_as_list(files, count);
+    }
+    PyMem_Free(files);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"receive", receive, METH_VARARGS, receive_doc},
 #ifdef __linux__
     {"send", send_, METH_VARARGS, send_doc},
 #endif
     {"write_durably", write_durably, METH_O, write_durably_doc},
+    {"fsync", fsync_, METH_O, fsync_doc},
     {NULL, NULL, 0, NULL},
 };
 

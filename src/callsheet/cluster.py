@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from callsheet import system
@@ -119,6 +118,8 @@ def _check(client: Client, address: str) -> None:
 
 def versions() -> dict[str, str]:
     """What must be alike here and on every worker."""
+    from importlib.metadata import version
+
     return {"Python": ".".join(platform.python_version_tuple()[:2]), **{name: version(name) for name in _CHECKED}}
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from callsheet import files, system
+from callsheet import files, folders, system
 from callsheet.errors import ClusterError
 from callsheet.layout import Layout
 from callsheet.model import Location
@@ -104,7 +104,7 @@ def beacon(root: str, where: Layout, run_id: str) -> Iterator[None]:
     finally:
         with suppress(OSError):
             system.unlink(path)
-        files.remove_empty_folders(os.path.dirname(path), root)
+        folders.remove_empty(os.path.dirname(path), root)
 
 
 def _beacon(root: str, where: Layout, run_id: str) -> str:

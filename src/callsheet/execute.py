@@ -12,12 +12,12 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
-from callsheet import again, files, system
+from callsheet import again, folders, system
 from callsheet.action import Action, Op, Outcome
 from callsheet.cluster import Cluster
 from callsheet.dispatch import each
 from callsheet.download import download
-from callsheet.errors import CallsheetError, LocalError, WorkerLost
+from callsheet.errors import CallsheetError, WorkerLost
 from callsheet.journal import Recorder
 from callsheet.layout import printable
 from callsheet.model import Problem
@@ -200,14 +200,16 @@ def _in_batches(actions: Sequence[Action], groups: list[list[int]], at_once: int
     most = min(_BATCH_IMAGES, downloads // (4 * at_once))
     batches: list[list[int]] = []
     batch: list[int] = []
+    size_bytes = 0
     for group in groups:
         if actions[group[0]].op is not Op.DOWNLOAD or most < 2:
             batches.append(group)
             continue
         batch += group
-        if len(batch) >= most or sum(actions[number].size_bytes for number in batch) > _BATCH_BYTES:
+        size_bytes += sum(actions[number].size_bytes for number in group)
+        if len(batch) >= most or size_bytes > _BATCH_BYTES:
             batches.append(batch)
-            batch = []
+            batch, size_bytes = [], 0
     return [*batches, batch] if batch else batches
 
 
@@ -247,12 +249,8 @@ def make_durable(site: Site, outcomes: Iterable[Outcome]) -> list[Problem]:
     """
     outcomes = list(outcomes)
     for folder in {os.path.dirname(site.trash(o.action, site.run_id)) for o in outcomes if o.action.op is Op.EVICT}:
-        files.remove_empty_folders(folder, site.trash_dir)
+        folders.remove_empty(folder, site.trash_dir)
     placed = (outcome.action for outcome in outcomes if outcome.problem is None and outcome.action.op.here)
-    problems = []
-    for folder, actor in sorted({(os.path.dirname(site.path(action)), action.actor) for action in placed}):
-        try:
-            files.flush_folder(folder)
-        except LocalError as error:
-            problems.append(Problem(actor, "", error.code, error.sentence))
-    return problems
+    actors = {os.path.dirname(site.path(action)): action.actor for action in placed}
+    told = folders.flush(sorted(actors))
+    return [Problem(actors[folder], "", error.code, error.sentence) for folder, error in told.items()]

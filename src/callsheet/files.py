@@ -1,4 +1,4 @@
-"""Changing this disk so that nothing is torn or lost: whole files, exclusive names, moves, locks.
+"""Changing the files of this disk so that nothing is torn or lost: whole files, exclusive names, moves.
 
 Rules of this module: it speaks of paths and bytes. Every `OSError` ends here, as a `LocalError` that names the path, unless a docstring
 says otherwise. No name is taken from a file that has it.
@@ -16,21 +16,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from callsheet import layout, system
-from callsheet.errors import ChangingFile, LocalError
+from callsheet import folders, layout, locks, system
+from callsheet.errors import ChangingFile
 from callsheet.local import TEMPORARY, check_inside, failed
 
 ASIDE = ".callsheet_aside-"
 """What a file is called between two names of its own: unlike a temporary one, it may hold bytes that are nowhere else."""
 
-_LOCK_POLL_S = 0.01
 _COPY_BYTES = 1 << 20
 _STALE_S = 3600.0
-_ATTEMPTS = 10
-_MOST_SETTLED = 100_000
-_settled: set[str] = set()
-"""Folders of which this process knows that their names, and those of all above them, survive a crash."""
-
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -52,7 +46,7 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
     folder = os.path.dirname(target)
     temporary = _temporary_in(folder)
     try:
-        descriptor = _open_in_folder(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        descriptor = folders.open_inside(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             try:
                 with contextlib.suppress(FileNotFoundError):
@@ -67,7 +61,7 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
                 system.unlink(temporary)
             raise
         if flush_folder:
-            _flush(folder)
+            folders.sync(folder)
     except OSError as error:
         raise failed("write", path, error) from error
 
@@ -77,7 +71,8 @@ def new_file(target: str, *, within: str) -> Iterator[io.FileIO]:
     """A file to be written by its descriptor, and finished by `write_durably`: it gets its name when the block ends, and never if the
     block raises, or the name is taken.
 
-    `LocalError` then, and if the target's folder is, by a symlink, not inside the folder `within`. Missing folders are made.
+    `LocalError` then, and if the target's folder is, by a symlink, not inside the folder `within`. Missing folders are made. The name, and
+    theirs, survive a crash once that folder is flushed, see `folders.flush`.
     """
     folder = os.path.dirname(target)
     temporary = _temporary_in(folder)
@@ -103,10 +98,10 @@ def write_durably(files: Sequence[Fresh]) -> list[OSError | None]:
 def create_durably(path: str, lines: Iterable[bytes]) -> int:
     """Make a new file that holds `lines` and survives a crash. Returns a descriptor to write more at its end.
 
-    The file is locked, see `is_locked`, before it holds anything, and until the caller gives the descriptor to `unlock`.
+    The file is locked, see `locks`, before it holds anything, and until the caller gives the descriptor to `locks.unlock`.
     """
     try:
-        descriptor = _open_in_folder(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+        descriptor = folders.open_inside(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
         try:
             system.flock(descriptor, fcntl.LOCK_EX)
             waiting = bytearray()
@@ -117,35 +112,14 @@ def create_durably(path: str, lines: Iterable[bytes]) -> int:
                     waiting.clear()
             system.write_all(descriptor, waiting)
             system.fsync(descriptor)
-            _settle_folder(os.path.dirname(path))
-            _flush(os.path.dirname(path))
+            folders.settle(os.path.dirname(path))
+            folders.sync(os.path.dirname(path))
         except BaseException:
-            unlock(descriptor)
+            locks.unlock(descriptor)
             raise
     except OSError as error:
         raise failed("write", path, error) from error
     return descriptor
-
-
-def unlock(descriptor: int) -> None:
-    """Close a descriptor, and release the lock that it holds: closing would not do if a child process had inherited it."""
-    with contextlib.suppress(OSError):  # a network drive that fails here lets go of it when it is closed
-        system.flock(descriptor, fcntl.LOCK_UN)
-    system.close(descriptor)
-
-
-def is_locked(path: str) -> bool:
-    """Whether another thread or process of this host holds the lock of a file: one that was killed does not. False if there is no file."""
-    try:
-        descriptor = system.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            return not _locks(descriptor, fcntl.LOCK_SH)
-        finally:
-            system.close(descriptor)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise failed("lock", path, error) from error
 
 
 def move(path: str, target: str) -> None:
@@ -157,7 +131,7 @@ def move(path: str, target: str) -> None:
     try:
         _moved(path, target)
         with contextlib.suppress(FileNotFoundError):  # removed by another thread, for it was empty then
-            _flush(os.path.dirname(path))
+            folders.sync(os.path.dirname(path))
     except OSError as error:
         raise failed("move", f"{path} to {target}", error) from error
 
@@ -170,28 +144,6 @@ def delete(path: str) -> None:
         return
     except OSError as error:
         raise failed("delete", path, error) from error
-
-
-def delete_folder(path: str) -> None:
-    """Remove a folder and all below it for good. One that is not there is no error."""
-    try:
-        system.rmtree(path)
-        _settled.clear()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise failed("delete", path, error) from error
-
-
-def remove_empty_folders(folder: str, top: str) -> None:
-    """Remove `folder` and those above it, up to but without `top`, as far as they are empty."""
-    while folder.startswith(top + os.sep):
-        try:
-            system.rmdir(folder)
-        except OSError:
-            return
-        _settled.discard(folder)
-        folder = os.path.dirname(folder)
 
 
 def sweep_temporaries(folder: str, now: datetime) -> None:
@@ -218,7 +170,7 @@ def left_behind(folder: str, start: str, now: datetime) -> list[str]:
 def touch(path: str, mtime_ns: int) -> None:
     """Give a file this mtime; one that is not there is made, empty. `LocalError` if it cannot be."""
     try:
-        descriptor = _open_in_folder(path, os.O_WRONLY | os.O_CREAT)
+        descriptor = folders.open_inside(path, os.O_WRONLY | os.O_CREAT)
         try:
             system.utime(descriptor, ns=(mtime_ns, mtime_ns))
         finally:
@@ -230,7 +182,7 @@ def touch(path: str, mtime_ns: int) -> None:
 def jot(path: str, data: bytes) -> None:
     """Put these bytes in place of a file's, for readers who can do without: they may find it empty, or torn. `LocalError` if that fails."""
     try:
-        descriptor = _open_in_folder(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        descriptor = folders.open_inside(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             system.write_all(descriptor, data)
         finally:
@@ -239,99 +191,37 @@ def jot(path: str, data: bytes) -> None:
         raise failed("write", path, error) from error
 
 
-def flush_folder(path: str) -> None:
-    """Make what was renamed into a folder durable, and the folder itself. One that is not there has nothing to lose."""
-    try:
-        _flush(path)  # first: what is not there yet must not be taken for settled
-        _settle_folder(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise failed("flush", path, error) from error
-
-
-@contextlib.contextmanager
-def locked(path: str, timeout_s: float) -> Iterator[None]:
-    """Hold the lock file `path` against all other threads and processes of this host. It is made if need be, and stays.
-
-    `LocalError` if it cannot be had, or others held it for `timeout_s`.
-    """
-    deadline = system.monotonic() + timeout_s
-    try:
-        while (descriptor := _try_lock(path)) is None:
-            if system.monotonic() > deadline:
-                hint = "Another run holds it; wait for that to end, then run again."
-                raise LocalError(f"{path} was locked for {timeout_s:.0f} s", hint=hint)
-            system.sleep(_LOCK_POLL_S)
-    except OSError as error:
-        raise failed("lock", path, error) from error
-    try:
-        yield
-    finally:
-        unlock(descriptor)
-
-
 def _temporary_in(folder: str) -> str:
     return os.path.join(folder, f"{TEMPORARY}{system.urandom(4).hex()}.tmp")
 
 
 def _created(path: str) -> io.FileIO:
     """A new file, open for writing, its folder made if need be; again, if another thread finds that empty and removes it."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in range(1, folders.ATTEMPTS + 1):
         try:
             return system.open_file(path, "xb", buffering=0)
         except FileNotFoundError:
-            if attempt == _ATTEMPTS:
+            if attempt == folders.ATTEMPTS:
                 raise
-            _make_folder(os.path.dirname(path))
+            folders.make(os.path.dirname(path))
     raise AssertionError("the last attempt returns or raises")
-
-
-def _make_folder(path: str) -> None:
-    """Make a folder if it is not there, and those above it, durably. Another thread may remove any of them while it is empty.
-
-    `makedirs` then says that one is not there, or, of one that went between two looks, that something else is.
-    """
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            system.makedirs(path)
-            _settle_folder(path)
-        except (FileNotFoundError, FileExistsError):
-            if attempt == _ATTEMPTS:
-                raise
-        else:
-            return
-
-
-def _settle_folder(path: str) -> None:
-    """Make the names of a folder and of all above it survive a crash: whoever made them may not have come as far."""
-    new = []
-    while path not in _settled and (above := os.path.dirname(path)) != path:
-        new.append(path)
-        path = above
-    for folder in reversed(new):
-        with contextlib.suppress(PermissionError):  # one that we may not read has not been made by us
-            _flush(os.path.dirname(folder))
-    if len(_settled) > _MOST_SETTLED:
-        _settled.clear()
-    _settled.update(new)
 
 
 def _moved(path: str, target: str) -> None:
     """Move, once more if the target's folder was removed as soon as it was made: another thread found it empty."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in range(1, folders.ATTEMPTS + 1):
         try:
-            _make_folder(os.path.dirname(target))
+            folders.make_durably(os.path.dirname(target))
             try:
                 _rename_exclusively(path, target)
             except OSError as error:
                 if error.errno != errno.EXDEV:
                     raise
                 copied = _copy_exclusively(path, target)
-                _flush(os.path.dirname(target))
+                _secure(os.path.dirname(target))
                 _give_up(path, target, copied=copied)
         except FileNotFoundError:
-            if attempt == _ATTEMPTS or system.lexists(target) or not system.lexists(path):
+            if attempt == folders.ATTEMPTS or system.lexists(target) or not system.lexists(path):
                 raise
         else:
             return
@@ -355,13 +245,19 @@ def _rename_exclusively(path: str, target: str) -> None:
     """Rename, but never over something. The old name goes only when the new one survives a crash."""
     linked = _linked(path, target)
     try:
-        _flush(os.path.dirname(target))
+        _secure(os.path.dirname(target))
     except OSError:
         if linked:
             system.unlink(target)
         raise
     if linked:
         _give_up(path, target)
+
+
+def _secure(folder: str) -> None:
+    """Make all that a folder holds survive a crash, though another thread found it empty, and others made it anew."""
+    folders.sync(folder)
+    folders.settle(folder)
 
 
 def _publish(temporary: str, target: str) -> None:
@@ -416,47 +312,3 @@ def _copy_exclusively(path: str, target: str) -> os.stat_result:
         system.utime(copy.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
         system.fsync(copy.fileno())
     return status
-
-
-def _open_in_folder(path: str, flags: int) -> int:
-    """A descriptor of a file; the folder that it is in is made if need be."""
-    try:
-        return system.open(path, flags, 0o666)
-    except FileNotFoundError:
-        _make_folder(system.realpath(os.path.dirname(path)))
-        return system.open(path, flags, 0o666)
-
-
-def _try_lock(path: str) -> int | None:
-    """A descriptor that holds the lock until it is closed; None if somebody else holds it.
-
-    Threads exclude each other too: the lock belongs to the open file, not to the process.
-    """
-    descriptor = _open_in_folder(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)
-    ours = False
-    try:
-        # Of a file that was deleted meanwhile, others do not know.
-        ours = _locks(descriptor, fcntl.LOCK_EX) and system.fstat(descriptor).st_nlink > 0
-    finally:
-        if not ours:
-            system.close(descriptor)
-    return descriptor if ours else None
-
-
-def _locks(descriptor: int, kind: int) -> bool:
-    """Whether a lock could be had at once."""
-    try:
-        system.flock(descriptor, kind | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        return False
-    return True
-
-
-def _flush(path: str) -> None:
-    descriptor = system.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        system.fsync(descriptor)
-    finally:
-        system.close(descriptor)

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from callsheet import files, local, planfile, system
+from callsheet import files, local, locks, planfile, system
 from callsheet.action import Action, Outcome, PastRun, Plan
 from callsheet.errors import LocalError, PlanError, UnderWay, UnknownRun
 from callsheet.layout import JOURNAL_SUFFIX, Layout, is_run_id
@@ -62,7 +62,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        files.unlock(self._descriptor)
+        locks.unlock(self._descriptor)
 
 
 class Journal:
@@ -137,7 +137,7 @@ class Journal:
 
     def is_under_way(self, run: str) -> bool:
         """Whether a run is still going on. One that was killed is not."""
-        return files.is_locked(self._path(run))
+        return locks.is_locked(self._path(run))
 
     def read_over(self, run: str) -> PastRun:
         """As `read`; `UnderWay` if the run is still going on."""

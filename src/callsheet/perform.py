@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
-from callsheet import etag, files, local, system
+from callsheet import etag, files, folders, local, system
 from callsheet.action import Action, Op, Outcome, Version
 from callsheet.download import download, has_multipart_etag
 from callsheet.errors import (
@@ -127,7 +127,7 @@ def _restore_local(site: Site, action: Action) -> Outcome:
         if kept is not None:
             put_back(site, action)
         raise
-    files.remove_empty_folders(os.path.dirname(source), site.trash_dir)
+    folders.remove_empty(os.path.dirname(source), site.trash_dir)
     return Outcome(action, placed=action.trashed.version, kept=kept)
 
 

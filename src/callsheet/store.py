@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from callsheet import codec, files, local, system
+from callsheet import codec, files, folders, local, locks, system
 from callsheet.errors import LocalError, ManifestError, TreeError
 from callsheet.layout import Layout, manifest_stem
 from callsheet.model import Actor, Manifest
@@ -104,7 +104,7 @@ class Store:
         It gets `before`, if that is what is there. `ready` is a manifest that it may come to, with its document. `before_save` is called, still under the lock, when all that
         is left to do is to write; if it raises, nothing is written.
         """
-        with files.locked(os.path.join(self._root, self._where.lock(actor.stem)), _LOCK_TIMEOUT_S):
+        with locks.locked(os.path.join(self._root, self._where.lock(actor.stem)), _LOCK_TIMEOUT_S):
             changed = change(self._loaded(actor.stem, before) or Manifest(None))
             document = ready[1] if ready and ready[0] is changed else codec.learnt(changed, actor, now)
             if document is None:
@@ -128,7 +128,8 @@ class Store:
 
     def flush(self) -> None:
         """Make every update so far durable: what a crash may still take back until then is a rename."""
-        files.flush_folder(self.folder)
+        for error in folders.flush([self.folder]).values():
+            raise error
 
     def settled_ns(self, stem: str) -> int:
         """A time (ns since the epoch) after which all hashes were taken or confirmed that were recorded then; 0: never.

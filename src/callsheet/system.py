@@ -18,13 +18,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
-from typing import Literal, cast, overload
+from typing import Any, Literal, cast, overload
 
 _write_in_c: Callable[[list[tuple[int, memoryview, int, int]]], list[int]] | None = None
+_fsync_in_c: Callable[[list[int]], list[int]] | None = None
 with suppress(ImportError):  # it is not there where no C compiler was
     from callsheet import _bulk
 
-    _write_in_c = _bulk.write_durably
+    _write_in_c, _fsync_in_c = _bulk.write_durably, _bulk.fsync
 
 
 def open(path: str, flags: int, mode: int = 0o777) -> int:  # noqa: A001
@@ -67,6 +68,13 @@ def fsync(descriptor: int) -> None:
     os.fsync(descriptor)
 
 
+def fsync_all(descriptors: Sequence[int]) -> list[OSError | None]:
+    """Make files and folders durable, at little more than the cost of one. What went wrong with each, None if nothing did."""
+    if _fsync_in_c is None:
+        return [_error_of(fsync, descriptor) for descriptor in descriptors]
+    return _told(_fsync_in_c(list(descriptors)))
+
+
 def write_durably(files: Sequence[tuple[int, memoryview, int]]) -> list[OSError | None]:
     """Write (descriptor, data, mtime in ns) for each of some new files: the data from where it stands, which is its end then, and its
     modification time; and make all of them durable, at little more than the cost of one. What went wrong with each, None if nothing did.
@@ -74,20 +82,28 @@ def write_durably(files: Sequence[tuple[int, memoryview, int]]) -> list[OSError 
     Large data that begins at a page of memory goes past the page cache where that can be.
     """
     if _write_in_c is None:
-        return [_error_of_writing(*file) for file in files]
-    errors = _write_in_c([(descriptor, data, *divmod(mtime_ns, 10**9)) for descriptor, data, mtime_ns in files])
-    return [OSError(error, os.strerror(error)) if error else None for error in errors]
+        return [_error_of(_write_durably, *file) for file in files]
+    return _told(_write_in_c([(descriptor, data, *divmod(mtime_ns, 10**9)) for descriptor, data, mtime_ns in files]))
 
 
-def _error_of_writing(descriptor: int, data: memoryview, mtime_ns: int) -> OSError | None:
+def _told(errnos: list[int]) -> list[OSError | None]:
+    return [OSError(number, os.strerror(number)) if number else None for number in errnos]
+
+
+def _error_of(deed: Callable[..., None], *arguments: Any) -> OSError | None:
     try:
-        write_all(descriptor, data)
-        utime(descriptor, ns=(mtime_ns, mtime_ns))
-        fsync(descriptor)
-        whole = fstat(descriptor).st_size == os.lseek(descriptor, 0, os.SEEK_CUR)
+        deed(*arguments)
     except OSError as error:
         return error
-    return None if whole else OSError(errno.EIO, os.strerror(errno.EIO))
+    return None
+
+
+def _write_durably(descriptor: int, data: memoryview, mtime_ns: int) -> None:
+    write_all(descriptor, data)
+    utime(descriptor, ns=(mtime_ns, mtime_ns))
+    fsync(descriptor)
+    if fstat(descriptor).st_size != os.lseek(descriptor, 0, os.SEEK_CUR):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def fchmod(descriptor: int, mode: int) -> None:
@@ -136,6 +152,10 @@ def rmdir(path: str) -> None:
     os.rmdir(path)
 
 
+def mkdir(path: str) -> None:
+    os.mkdir(path)
+
+
 def makedirs(path: str) -> None:
     """Those that are there already are no error."""
     os.makedirs(path, exist_ok=True)
@@ -167,6 +187,10 @@ def lexists(path: str) -> bool:
 
 def isfile(path: str) -> bool:
     return os.path.isfile(path)
+
+
+def isdir(path: str) -> bool:
+    return os.path.isdir(path)
 
 
 def islink(path: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from callsheet import files, local
+from callsheet import folders, local
 from callsheet.errors import CallsheetError, RemoteError, UnknownRun
 from callsheet.journal import Journal
 from callsheet.layout import Layout, is_run_id, printable
@@ -123,7 +123,7 @@ def empty(root: str, where: Layout, remote: Remote, going: Trash) -> Trash:
     gone = []
     for heap in going.heaps:
         try:
-            files.delete_folder(os.path.join(root, where.trash_dir, heap.run_id))
+            folders.delete(os.path.join(root, where.trash_dir, heap.run_id))
             if heap.in_s3:
                 _empty_in_s3(where, remote, heap.run_id)
             gone.append(heap)

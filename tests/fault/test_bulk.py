@@ -438,6 +438,25 @@ def test_each_file_that_cannot_be_written_is_told_and_the_others_are(way: str, t
     assert {(tmp_path / name).read_bytes() for name in "ab"} == {bytes(data)}
 
 
+@both_ways
+def test_files_and_folders_are_flushed_and_each_that_cannot_be_is_told(way: str, tmp_path: Path) -> None:
+    """More than are flushed at a time."""
+    with ExitStack() as stack:
+        stack.enter_context(going(way))
+        descriptors = []
+        for number in range(40):
+            (tmp_path / str(number)).mkdir()
+            descriptors.append(os.open(tmp_path / str(number), os.O_RDONLY))
+            stack.callback(os.close, descriptors[-1])
+        reader, writer = os.pipe()  # which no disk holds
+        stack.callback(os.close, reader)
+        stack.callback(os.close, writer)
+        told = system.fsync_all([*descriptors[:17], writer, *descriptors[17:], reader])
+        assert [error and error.errno for error in told] == [None] * 17 + [errno.EINVAL] + [None] * 23 + [errno.EINVAL]
+        assert system.fsync_all([]) == []
+        assert system.fsync_all(descriptors[:1]) == [None]
+
+
 # --- The extension ------------------------------------------------------------------------------------------------------------------
 
 
@@ -486,6 +505,13 @@ def test_the_extension_refuses_what_makes_no_sense() -> None:
         _bulk.write_durably(((1, memoryview(b""), 0, 0),))  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         _bulk.write_durably([(1, memoryview(b""))])  # type: ignore[list-item]
+    with pytest.raises(TypeError):
+        _bulk.fsync((1,))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        _bulk.fsync(["a"])  # type: ignore[list-item]
+    with pytest.raises(OverflowError):
+        _bulk.fsync([1 << 80])
     assert _bulk.receive(-1, bytearray(10), 1000) == (0, errno.EBADF)
     nowhere = [(-1, memoryview(b""), 0, 0), (-1, memoryview(b"a"), 0, 0)]
     assert _bulk.write_durably(nowhere) == [errno.EBADF, errno.EBADF]
+    assert _bulk.fsync([-1]) == [errno.EBADF]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from callsheet import codec, download, files
+from callsheet import codec, download, files, folders
 from callsheet.action import Action, Op, Outcome, Step, Version
 from callsheet.cluster import Cluster
 from callsheet.errors import ClusterError, LocalError, LossRefused, UsageError, WorkerLost
@@ -196,11 +196,10 @@ def test_a_download_that_may_not_survive_a_crash_is_told(
     library = open_twin(twins[0])
     plan = library.plan("pull", ["0000_actor", "0002_actor"])
 
-    def refuse(path: str) -> None:
-        if "0002_actor" in path:
-            raise LocalError("Cannot flush it", hint="Check the disk")
+    def refuse(paths: Iterable[str]) -> dict[str, LocalError]:
+        return {path: LocalError("Cannot flush it", hint="Check the disk") for path in paths if "0002_actor" in path}
 
-    monkeypatch.setattr(files, "flush_folder", refuse)
+    monkeypatch.setattr(folders, "flush", refuse)
     result = library.apply(plan, executor=Repeating(_killing(FINISHED)))
     assert [(outcome.action.actor, outcome.problem is None) for outcome in result.outcomes] == [
         ("0000_actor", True),

@@ -22,7 +22,7 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
-from callsheet import files
+from callsheet import locks
 from callsheet.cluster import Cluster, connected
 from callsheet.elsewhere import afar, reached
 from callsheet.errors import ClusterError, UsageError, WorkerLost
@@ -191,7 +191,7 @@ def test_ctrl_c_ends_the_command_at_once_and_gives_up_what_waits(
     workers.pids()
     root = shutil.copytree(original, tmp_path / "project")
     where = Layout()
-    locks = [files.locked(str(root / where.lock(f"{number:04}")), 1.0) for number in range(ACTORS)]
+    locks = [locks.locked(str(root / where.lock(f"{number:04}")), 1.0) for number in range(ACTORS)]
     with ExitStack() as held:
         for lock in locks:
             held.enter_context(lock)

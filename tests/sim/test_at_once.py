@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from callsheet import files
+from callsheet import files, locks
 from callsheet.errors import LocalError
 from callsheet.layout import Layout
 from callsheet.remote.directory import DirectoryRemote
@@ -43,7 +43,7 @@ def test_threads_exclude_each_other_even_if_the_lock_file_is_deleted(tmp_path: P
     def work(number: int) -> None:
         nonlocal most
         for _ in range(50):
-            with files.locked(str(path), 30.0):
+            with locks.locked(str(path), 30.0):
                 inside.append(number)
                 time.sleep(0.0005)  # for the others to come in
                 most = max(most, len(inside))
@@ -58,9 +58,9 @@ def test_threads_exclude_each_other_even_if_the_lock_file_is_deleted(tmp_path: P
 
 def test_a_lock_that_is_held_is_waited_for_as_long_as_said(tmp_path: Path) -> None:
     path = str(tmp_path / "0000.lock")
-    with files.locked(path, 1.0), pytest.raises(LocalError, match="was locked"), files.locked(path, 0.05):
+    with locks.locked(path, 1.0), pytest.raises(LocalError, match="was locked"), locks.locked(path, 0.05):
         pass
-    with files.locked(path, 0.0):
+    with locks.locked(path, 0.0):
         pass
 
 

@@ -20,10 +20,10 @@ from typing import Any, NoReturn
 import greenlet  # type: ignore[import-untyped]
 import pytest
 
-from callsheet import files, hashing, pictures, sync, system
+from callsheet import folders, hashing, pictures, sync, system
 from callsheet.errors import RemoteError, Unreachable
 from simulator.cloud import Cloud
-from simulator.disk import DirEntry, Disk, Status, failure
+from simulator.disk import FOLDER, DirEntry, Disk, Status, failure
 
 START_NS = 1_760_000_000_000_000_000
 _TICK_NS = 1_700_000
@@ -149,7 +149,7 @@ class Engine:
             raise self.breach
 
     def _resume(self, process: Process) -> None:
-        self.current, files._settled = process, process.settled
+        self.current, folders._settled = process, process.settled
         process.greenlet.switch(process)
 
     def say(self, words: str) -> None:
@@ -415,6 +415,9 @@ class System:
         if after is not None:
             after()
 
+    def fsync_all(self, descriptors: Sequence[int]) -> list[OSError | None]:
+        return [self._error_of(self.fsync, descriptor) for descriptor in descriptors]
+
     def write_durably(self, files: Sequence[tuple[int, memoryview, int]]) -> list[OSError | None]:
         """All are written and dated before the first is flushed."""
         told = [self._error_of(self._write_dated, *file) for file in files]
@@ -503,6 +506,12 @@ class System:
         if after is not None:
             after()
 
+    def mkdir(self, path: str) -> None:
+        after = self._engine.call("mkdir", path)
+        self._disk.create(path, FOLDER)
+        if after is not None:
+            after()
+
     def makedirs(self, path: str) -> None:
         after = self._engine.call("mkdir", path) if self._disk.get(path) is None else None
         self._disk.makedirs(path)
@@ -556,6 +565,14 @@ class System:
         found = self._disk.get(path)
         return found is not None and not found.is_folder
 
+    def isdir(self, path: str) -> bool:
+        try:
+            self._engine.call("stat", path)
+        except OSError:
+            return False
+        inode = self._disk.get(path)
+        return inode is not None and inode.is_folder
+
     def islink(self, path: str) -> bool:
         return False
 
@@ -587,12 +604,12 @@ class System:
         watch.renamed(process, self._machine, path, old)
 
     def _folders(self, path: str) -> list[str]:
-        folders, waiting = [], [path] if self._disk.get(path) else []
+        found, waiting = [], [path] if self._disk.get(path) else []
         while waiting:
             at = waiting.pop()
-            folders.append(at)
+            found.append(at)
             waiting += [f"{at}/{name}" for name, child in self._disk.folder(at).names.items() if child.is_folder]
-        return folders
+        return found
 
 
 class _NothingAhead:
@@ -628,6 +645,6 @@ def installed(engine: Engine) -> Iterator[System]:
                 patch.setattr(system, name, getattr(machine, name))
         patch.setattr(hashing, "_hash_once", hashing._hash_with_hashlib)
         patch.setattr(sync, "HashAhead", _NothingAhead)
-        patch.setattr(files, "_settled", set())
+        patch.setattr(folders, "_settled", set())
         patch.setattr(pictures, "flaw", lambda path, filename: "")
         yield machine

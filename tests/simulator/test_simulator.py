@@ -45,10 +45,10 @@ def test_the_same_seed_has_the_same_trace(seed: int) -> None:
 
 
 def test_a_history_that_breaks_a_promise_is_shrunk_to_what_breaks_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With folders that are never flushed, the URLs of a legacy file are not durable when it goes."""
-    from callsheet import files
+    """With folders whose names are never flushed, the URLs of a legacy file are not durable when it goes."""
+    from callsheet import folders
 
-    monkeypatch.setattr(files, "_settle_folder", lambda path: None)
+    monkeypatch.setattr(folders, "_unsettled", lambda path: [])
     found = next(told for seed in range(2000) if broken(told := history(seed)))
     least = shrunk(found)
     assert broken(least)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 
-from callsheet import codec, files, layout, local, planfile, reconcile, system
+from callsheet import codec, layout, local, locks, planfile, reconcile, system
 from callsheet.checkup import Code, Finding
 from callsheet.errors import CallsheetError, LocalError
 from callsheet.fsck import aside
@@ -71,7 +71,7 @@ def _locks(scope: Scope) -> Iterator[Finding]:
 
 def _is_held(scope: Scope, path: str) -> bool:
     try:
-        return files.is_locked(scope.path(path))
+        return locks.is_locked(scope.path(path))
     except LocalError:  # no file that anybody could lock
         return False
 

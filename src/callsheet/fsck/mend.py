@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import replace
 
-from callsheet import files, layout, system
+from callsheet import files, folders, layout, system
 from callsheet.checkup import Code, Finding
 from callsheet.errors import CallsheetError, UnknownActor
 from callsheet.fsck import aside
@@ -114,7 +114,7 @@ def _give_name_back(scope: Scope, found: Finding) -> None:
 
 def _tidy(scope: Scope, path: str) -> None:
     """No empty folders are left in the trash."""
-    files.remove_empty_folders(os.path.dirname(scope.path(path)), scope.path(scope.where.trash_dir))
+    folders.remove_empty(os.path.dirname(scope.path(path)), scope.path(scope.where.trash_dir))
 
 
 _FIRST: dict[Code, Callable[[Scope, Finding], None]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 
-from callsheet import files
+from callsheet import locks
 from callsheet.errors import LocalError, TreeError
 from callsheet.library import Library
 
@@ -25,7 +25,7 @@ class Claim:
         if self._taken:
             return
         try:
-            self._held.enter_context(files.locked(self._path, _LOCKED_S))
+            self._held.enter_context(locks.locked(self._path, _LOCKED_S))
         except LocalError as error:
             if error.__cause__ is not None:  # not that others hold it, but that it cannot be held
                 raise TreeError(f"This tree cannot be served: {error}", hint=error.hint) from error
