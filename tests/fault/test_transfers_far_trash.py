@@ -135,16 +135,16 @@ def test_a_folder_of_the_trash_that_another_thread_finds_empty_and_removes_is_ma
     if far:
         request.getfixturevalue("far_trash")
     scene(tree, "evict")
-    witness, real, removed = Witness(tree), os.makedirs, set[str]()
+    witness, real, removed = Witness(tree), os.mkdir, set[str]()
 
-    def removing(path: str, mode: int = 0o777, exist_ok: bool = False) -> None:
-        real(path, mode, exist_ok)
+    def removing(path: str, mode: int = 0o777) -> None:
+        real(path, mode)
         if ANNA in path and "trash" in path and path not in removed:
             removed.add(path)
             os.rmdir(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "makedirs", removing)
+        patch.setattr(os, "mkdir", removing)
         result = run(tree, "evict")
     assert removed
     assert not result.report.problems
