@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -37,6 +38,8 @@ enum {
     LEAST_DIRECT_BYTES = 128 * 1024,
     /* So many files of a batch are flushed at a time: the disk answers them as soon as it would answer one. */
     MOST_FLUSHED_AT_ONCE = 16,
+    /* Of each thread that does so. */
+    STACK_BYTES = 128 * 1024,
 };
 
 /* One body under way: `moved` bytes of it are in memory, or sent. An errno of 0 is none; `ended` is set if the giving side
@@ -262,12 +265,18 @@ static void flush_all(struct fresh *files, size_t count)
     struct flushing f = {.files = files, .count = count};
     pthread_t others[MOST_FLUSHED_AT_ONCE - 1];
     size_t started = 0;
+    pthread_attr_t small;
     sigset_t every, before;
+    atomic_init(&f.next, 0);
     sigfillset(&every);
     pthread_sigmask(SIG_SETMASK, &every, &before); /* the threads inherit it */
-    while (started + 1 < count && started < MOST_FLUSHED_AT_ONCE - 1
-           && pthread_create(&others[started], NULL, flush_some, &f) == 0) {
-        started++;
+    if (count > 1 && pthread_attr_init(&small) == 0) {
+        pthread_attr_setstacksize(&small, STACK_BYTES);
+        while (started + 1 < count && started < MOST_FLUSHED_AT_ONCE - 1
+               && pthread_create(&others[started], &small, flush_some, &f) == 0) {
+            started++;
+        }
+        pthread_attr_destroy(&small);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     flush_some(&f);
@@ -364,17 +373,18 @@ static PyObject *fsync_(PyObject *Py_UNUSED(module), PyObject *list)
         PyErr_SetString(PyExc_TypeError, "a list of descriptors is wanted");
         return NULL;
     }
-    size_t count = (size_t)PyList_Size(list), held = 0;
-    struct fresh *files = PyMem_Calloc(count, sizeof *files);
+    size_t count = (size_t)PyList_Size(list);
+    struct fresh *files = PyMem_Calloc(count, sizeof *files); /* nothing is to be written to them */
     if (!files) {
         return PyErr_NoMemory();
     }
-    while (held < count) {
-        PyObject *item = PyList_GetItem(list, (Py_ssize_t)held);
-        files[held++].file = item ? (int)PyLong_AsLong(item) : -1;
-        if (PyErr_Occurred()) {
-            break;
+    for (size_t i = 0; i < count && !PyErr_Occurred(); i++) {
+        PyObject *item = PyList_GetItem(list, (Py_ssize_t)i);
+        long descriptor = item ? PyLong_AsLong(item) : -1;
+        if (descriptor > INT_MAX || descriptor < INT_MIN) {
+            PyErr_SetString(PyExc_OverflowError, "that is no descriptor");
         }
+        files[i].file = (int)descriptor;
     }
     PyObject *result = NULL;
     if (!PyErr_Occurred()) {

@@ -61,7 +61,7 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
                 system.unlink(temporary)
             raise
         if flush_folder:
-            folders.sync(folder)
+            folders.flush_names(folder)
     except OSError as error:
         raise failed("write", path, error) from error
 
@@ -71,14 +71,14 @@ def new_file(target: str, *, within: str) -> Iterator[io.FileIO]:
     """A file to be written by its descriptor, and finished by `write_durably`: it gets its name when the block ends, and never if the
     block raises, or the name is taken.
 
-    `LocalError` then, and if the target's folder is, by a symlink, not inside the folder `within`. Missing folders are made. The name, and
-    theirs, survive a crash once that folder is flushed, see `folders.flush`.
+    `LocalError` then, and if the target's folder is, by a symlink, not inside the folder `within`. Missing folders are made. The name
+    survives a crash once the folder is flushed, see `folders.flush`.
     """
     folder = os.path.dirname(target)
     temporary = _temporary_in(folder)
     check_inside(folder, within)
     try:
-        with _created(temporary) as file:
+        with folders.create_inside(temporary) as file:
             try:
                 yield file
                 _publish(temporary, target)
@@ -113,7 +113,7 @@ def create_durably(path: str, lines: Iterable[bytes]) -> int:
             system.write_all(descriptor, waiting)
             system.fsync(descriptor)
             folders.settle(os.path.dirname(path))
-            folders.sync(os.path.dirname(path))
+            folders.flush_names(os.path.dirname(path))
         except BaseException:
             locks.unlock(descriptor)
             raise
@@ -131,7 +131,7 @@ def move(path: str, target: str) -> None:
     try:
         _moved(path, target)
         with contextlib.suppress(FileNotFoundError):  # removed by another thread, for it was empty then
-            folders.sync(os.path.dirname(path))
+            folders.flush_names(os.path.dirname(path))
     except OSError as error:
         raise failed("move", f"{path} to {target}", error) from error
 
@@ -195,23 +195,11 @@ def _temporary_in(folder: str) -> str:
     return os.path.join(folder, f"{TEMPORARY}{system.urandom(4).hex()}.tmp")
 
 
-def _created(path: str) -> io.FileIO:
-    """A new file, open for writing, its folder made if need be; again, if another thread finds that empty and removes it."""
-    for attempt in range(1, folders.ATTEMPTS + 1):
-        try:
-            return system.open_file(path, "xb", buffering=0)
-        except FileNotFoundError:
-            if attempt == folders.ATTEMPTS:
-                raise
-            folders.make(os.path.dirname(path))
-    raise AssertionError("the last attempt returns or raises")
-
-
 def _moved(path: str, target: str) -> None:
     """Move, once more if the target's folder was removed as soon as it was made: another thread found it empty."""
     for attempt in range(1, folders.ATTEMPTS + 1):
         try:
-            folders.make_durably(os.path.dirname(target))
+            folders.make(os.path.dirname(target))
             try:
                 _rename_exclusively(path, target)
             except OSError as error:
@@ -256,7 +244,7 @@ def _rename_exclusively(path: str, target: str) -> None:
 
 def _secure(folder: str) -> None:
     """Make all that a folder holds survive a crash, though another thread found it empty, and others made it anew."""
-    folders.sync(folder)
+    folders.flush_names(folder)
     folders.settle(folder)
 
 

@@ -6,13 +6,17 @@ raises, unless its docstring says more.
 
 from __future__ import annotations
 
-import contextlib
+import errno
+import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from callsheet import system
 from callsheet.errors import LocalError
 from callsheet.local import failed
+
+_T = TypeVar("_T")
 
 ATTEMPTS = 10
 """How often something is tried that another thread may undo meanwhile, which finds a folder empty and removes it."""
@@ -24,25 +28,12 @@ _settled: set[str] = set()
 
 
 def make(path: str) -> None:
-    """Make a folder if it is not there, and those above it; they survive a crash once they are flushed. Another thread may remove any of
-    them while it is empty."""
+    """Make a folder if it is not there, and those above it, durably. Another thread may remove any of them while it is empty."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             _make(path)
-        except (FileNotFoundError, FileExistsError):
-            if attempt == ATTEMPTS:
-                raise
-        else:
-            return
-
-
-def make_durably(path: str) -> None:
-    """Make a folder as `make` does, so that it and those above it survive a crash."""
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            make(path)
             settle(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
             if attempt == ATTEMPTS:
                 raise
         else:
@@ -51,15 +42,16 @@ def make_durably(path: str) -> None:
 
 def open_inside(path: str, flags: int) -> int:
     """A descriptor of a file; the folder that it is in is made, durably, if need be."""
-    try:
-        return system.open(path, flags, 0o666)
-    except FileNotFoundError:
-        make_durably(system.realpath(os.path.dirname(path)))
-        return system.open(path, flags, 0o666)
+    return _inside(path, lambda: system.open(path, flags, 0o666))
 
 
-def sync(path: str) -> None:
-    """Make what a folder holds durable, by name; of its own name that says nothing."""
+def create_inside(path: str) -> io.FileIO:
+    """A new file, open for writing; the folder that it is in is made, durably, if need be."""
+    return _inside(path, lambda: system.open_file(path, "xb", buffering=0))
+
+
+def flush_names(path: str) -> None:
+    """Make the names in a folder survive a crash, if its own does."""
     descriptor = system.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         system.fsync(descriptor)
@@ -70,27 +62,30 @@ def sync(path: str) -> None:
 def settle(path: str) -> None:
     """Make the names of a folder and of all above it survive a crash: whoever made them may not have come as far."""
     new = _unsettled(path)
-    for folder in reversed(new):
-        with contextlib.suppress(PermissionError):  # one that we may not read has not been made by us
-            sync(os.path.dirname(folder))
+    error = _of_names(new, _flushed(os.path.dirname(folder) for folder in reversed(new)))
+    if error is not None:
+        raise error
     _note(new)
 
 
 def flush(paths: Iterable[str]) -> dict[str, LocalError]:
-    """Make what was renamed into folders durable, and the folders themselves; many at little more than the cost of one.
+    """Make the names in folders survive a crash, and the folders themselves; many at little more than the cost of one.
 
     Returns what could not be, by folder. One that is not there has nothing to lose.
     """
     unsettled = {path: _unsettled(path) for path in paths}
     above = (os.path.dirname(folder) for new in unsettled.values() for folder in new)
-    failures = _synced(dict.fromkeys([*unsettled, *above]))
+    failures = _flushed([*unsettled, *above])
     told = {}
     for path, new in unsettled.items():
         error = failures.get(path) or _of_names(new, failures)
         if error is None:
             _note(new)
-        elif not isinstance(error, FileNotFoundError):
+        elif isinstance(error, FileNotFoundError):
+            _settled.discard(path)
+        else:
             told[path] = failed("flush", path, error)
+            told[path].__cause__ = error
     return told
 
 
@@ -109,11 +104,26 @@ def delete(path: str) -> None:
     """Remove a folder and all below it for good. One that is not there is no error; `LocalError` if it cannot be."""
     try:
         system.rmtree(path)
-        _settled.clear()
     except FileNotFoundError:
         return
     except OSError as error:
         raise failed("delete", path, error) from error
+    finally:
+        _settled.clear()
+
+
+def _inside(path: str, opened: Callable[[], _T]) -> _T:
+    """A file in a folder that is made if it is not there; again, if another thread finds that empty and removes it."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return opened()
+        except FileNotFoundError:
+            if attempt == ATTEMPTS:
+                raise
+            folder = system.realpath(os.path.dirname(path))
+            _settled.discard(folder)
+            make(folder)
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _make(path: str) -> None:
@@ -121,7 +131,10 @@ def _make(path: str) -> None:
     try:
         system.mkdir(path)
     except FileNotFoundError:
-        _make(os.path.dirname(path))
+        above = os.path.dirname(path)
+        if not above:
+            raise
+        _make(above)
         system.mkdir(path)
     except OSError:
         if not system.isdir(path):
@@ -145,23 +158,35 @@ def _note(new: Iterable[str]) -> None:
     _settled.update(new)
 
 
-def _synced(paths: Iterable[str]) -> dict[str, OSError]:
-    """What went wrong with those folders with which something did."""
-    failures = {}
-    waiting = list(paths)
-    for start in range(0, len(waiting), _MOST_OPEN):
+def _flushed(paths: Iterable[str]) -> dict[str, OSError]:
+    """Flush the names in folders. Returns what went wrong with those with which something did."""
+    failures: dict[str, OSError] = {}
+    waiting = list(dict.fromkeys(paths))
+    while waiting:
         opened: dict[str, int] = {}
         try:
-            for path in waiting[start : start + _MOST_OPEN]:
-                try:
-                    opened[path] = system.open(path, os.O_RDONLY | os.O_DIRECTORY)
-                except OSError as error:
-                    failures[path] = error
-            told = system.fsync_all(list(opened.values()))
+            failures |= _opened(waiting, opened)
+            told = system.fsync_all([*opened.values()])
             failures |= {path: error for path, error in zip(opened, told, strict=True) if error is not None}
         finally:
             for descriptor in opened.values():
                 system.close(descriptor)
+    return failures
+
+
+def _opened(waiting: list[str], opened: dict[str, int]) -> dict[str, OSError]:
+    """Open the first of the folders that wait, which then wait no more: as many as can be open at a time. Returns why others could not be."""
+    failures = {}
+    taken = 0
+    for path in waiting[:_MOST_OPEN]:
+        try:
+            opened[path] = system.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            if opened and error.errno in (errno.EMFILE, errno.ENFILE):
+                break
+            failures[path] = error
+        taken += 1
+    del waiting[:taken]
     return failures
 
 

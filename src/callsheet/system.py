@@ -23,9 +23,8 @@ from typing import Any, Literal, cast, overload
 _write_in_c: Callable[[list[tuple[int, memoryview, int, int]]], list[int]] | None = None
 _fsync_in_c: Callable[[list[int]], list[int]] | None = None
 with suppress(ImportError):  # it is not there where no C compiler was
-    from callsheet import _bulk
-
-    _write_in_c, _fsync_in_c = _bulk.write_durably, _bulk.fsync
+    from callsheet._bulk import fsync as _fsync_in_c
+    from callsheet._bulk import write_durably as _write_in_c
 
 
 def open(path: str, flags: int, mode: int = 0o777) -> int:  # noqa: A001

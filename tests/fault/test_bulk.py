@@ -9,6 +9,8 @@ import signal
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -509,9 +511,25 @@ def test_the_extension_refuses_what_makes_no_sense() -> None:
         _bulk.fsync((1,))  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         _bulk.fsync(["a"])  # type: ignore[list-item]
-    with pytest.raises(OverflowError):
-        _bulk.fsync([1 << 80])
+    for number in (1 << 32, 1 << 80):
+        with pytest.raises(OverflowError):
+            _bulk.fsync([number])
     assert _bulk.receive(-1, bytearray(10), 1000) == (0, errno.EBADF)
     nowhere = [(-1, memoryview(b""), 0, 0), (-1, memoryview(b"a"), 0, 0)]
     assert _bulk.write_durably(nowhere) == [errno.EBADF, errno.EBADF]
     assert _bulk.fsync([-1]) == [errno.EBADF]
+
+
+@needs_extension
+def test_where_no_thread_can_be_started_all_is_flushed_one_by_one(tmp_path: Path) -> None:
+    code = """
+import os, resource, sys
+from callsheet import _bulk
+descriptors = [os.open(sys.argv[1], os.O_RDONLY)] * 40
+with open("/proc/self/statm") as file:
+    used_bytes = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used_bytes, used_bytes))
+assert _bulk.fsync(descriptors) == [0] * 40
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

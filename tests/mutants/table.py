@@ -102,7 +102,9 @@ MUTANTS = (
     Mutant(
         "a journal's name is not flushed",
         "files.py",
-        old=("            folders.settle(os.path.dirname(path))\n            folders.sync(os.path.dirname(path))\n"),
+        old=(
+            "            folders.settle(os.path.dirname(path))\n            folders.flush_names(os.path.dirname(path))\n"
+        ),
         new="            folders.settle(os.path.dirname(path))\n",
         breaks="what a run did can be taken back",
         killer="seeds 100-199",
@@ -119,6 +121,14 @@ MUTANTS = (
         ),
         breaks="1",
         killer="seeds 0-199",
+    ),
+    Mutant(
+        "the names of what was pulled are not flushed",
+        "transfer.py",
+        old="        told = make_durable(site, outcomes)\n",
+        new="        told = []\n",
+        breaks="1",
+        killer="tests/simulator/test_folders.py::test_what_was_pulled_survives",
     ),
     Mutant(
         "a file's old name goes before its new one is flushed",

@@ -191,9 +191,9 @@ def test_ctrl_c_ends_the_command_at_once_and_gives_up_what_waits(
     workers.pids()
     root = shutil.copytree(original, tmp_path / "project")
     where = Layout()
-    locks = [locks.locked(str(root / where.lock(f"{number:04}")), 1.0) for number in range(ACTORS)]
+    crowd = [locks.locked(str(root / where.lock(f"{number:04}")), 1.0) for number in range(ACTORS)]
     with ExitStack() as held:
-        for lock in locks:
+        for lock in crowd:
             held.enter_context(lock)
         arguments = ("--remote", f"file://{root}/buckets", "sync", "--scheduler", workers.address)
         busy = lambda: any(workers.client.processing().values())  # noqa: E731
@@ -261,7 +261,7 @@ def _without_callsheet(scheduler: str) -> Iterator[None]:
 
 def test_workers_of_another_version_are_named(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     workers.pids()
-    monkeypatch.setattr("callsheet.cluster.version", lambda _: "9.9")
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "9.9")
     with pytest.raises(ClusterError, match=r"here it is Python [\d.]+, callsheet 9\.9"), connected(workers.address):
         raise AssertionError("they differ")
 

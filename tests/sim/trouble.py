@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -182,6 +182,9 @@ class Disk:
     def fsync(self, descriptor: int) -> None:
         pass
 
+    def fsync_all(self, descriptors: Sequence[int]) -> list[OSError | None]:
+        return [None for _ in descriptors]
+
     def _through(self, name: str, do: Callable[[], _T], torn: Callable[[], object] = lambda: None) -> _T:
         return self._gate.effect(name, do, _broken, torn)
 
@@ -189,7 +192,7 @@ class Disk:
 def install(gate: Gate, patch: pytest.MonkeyPatch) -> None:
     """Put the gate before all that `callsheet` writes to disk."""
     disk = Disk(gate)
-    for name in ("link", "rename", "replace", "unlink", "open", "open_file", "write", "fsync"):
+    for name in ("link", "rename", "replace", "unlink", "open", "open_file", "write", "fsync", "fsync_all"):
         patch.setattr(system, name, getattr(disk, name))
 
 
