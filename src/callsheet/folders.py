@@ -169,8 +169,7 @@ def _flushed(paths: Iterable[str]) -> dict[str, OSError]:
             told = system.fsync_all([*opened.values()])
             failures |= {path: error for path, error in zip(opened, told, strict=True) if error is not None}
         finally:
-            for descriptor in opened.values():
-                system.close(descriptor)
+            failures |= _closed(opened)
     return failures
 
 
@@ -187,6 +186,17 @@ def _opened(waiting: list[str], opened: dict[str, int]) -> dict[str, OSError]:
             failures[path] = error
         taken += 1
     del waiting[:taken]
+    return failures
+
+
+def _closed(opened: Mapping[str, int]) -> dict[str, OSError]:
+    """Close them all. Returns what went wrong with those with which something did."""
+    failures = {}
+    for path, descriptor in opened.items():
+        try:
+            system.close(descriptor)
+        except OSError as error:
+            failures[path] = error
     return failures
 
 

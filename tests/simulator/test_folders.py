@@ -187,3 +187,25 @@ def test_a_name_in_a_folder_that_cannot_be_flushed_is_told(tmp_path: Path, monke
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
         folders.settle(path)
     assert path not in folders._settled
+
+
+def test_a_folder_that_cannot_be_closed_is_told_and_the_others_are_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, *good = many(tmp_path)
+    held, close, paths = refused(monkeypatch, lambda *_: 0), system.close, dict[int, str]()
+    opening = system.open
+
+    def noted(path: str, flags: int, mode: int = 0o777) -> int:
+        paths[descriptor := opening(path, flags, mode)] = path
+        return descriptor
+
+    def closing(descriptor: int) -> None:
+        close(descriptor)
+        if paths[descriptor] == bad:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(system, "open", noted)
+    monkeypatch.setattr(system, "close", closing)
+    assert [*folders.flush([bad, *good])] == [bad]
+    assert not held
