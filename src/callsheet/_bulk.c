@@ -1,7 +1,7 @@
-/* Bodies between sockets, memory and files, and many files to disk at once: what Python does piece by piece, giving
+/* Bodies between sockets, memory and files, many files to disk, all that is in a folder: what Python does piece by piece, giving
  * the GIL away and taking it again each time. Rules:
  *
- *  - One call moves one body, or writes or flushes a batch of files; the GIL is not held meanwhile.
+ *  - One call moves one body, writes or flushes a batch of files, reads one, or looks at one folder; the GIL is not held meanwhile.
  *  - Threads of its own do nothing but wait for the disk, and end before the call does. Signals do not reach them.
  *  - A socket that has nothing to give, or takes nothing, is waited for as long as the caller says, each time anew, as
  *    Python's own sockets do. Ctrl-C ends the wait.
@@ -13,6 +13,7 @@
 #define _GNU_SOURCE
 #include <Python.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,6 +22,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,6 +43,8 @@ enum {
     MOST_FLUSHED_AT_ONCE = 16,
     /* Of each thread that does so. */
     STACK_BYTES = 128 * 1024,
+    /* So many are looked at before Ctrl-C is looked for. */
+    MOST_LOOKED_AT = 4096,
 };
 
 /* One body under way: `moved` bytes of it are in memory, or sent. An errno of 0 is none; `ended` is set if the giving side
@@ -397,6 +402,197 @@ static PyObject *fsync_(PyObject *Py_UNUSED(module), PyObject *list)
     return result;
 }
 
+/* What is in a folder. `error` is the errno of the look at it, or 0: then its status is known. */
+struct item {
+    char *name;
+    struct stat status;
+    int error;
+};
+
+struct looking {
+    DIR *folder;
+    struct item *items;
+    size_t count;
+    size_t room;
+    int error;
+    int ended;
+};
+
+/* 0 if there is room for one more. */
+static int make_room(struct looking *l)
+{
+    if (l->count < l->room) {
+        return 0;
+    }
+    size_t room = l->room ? 2 * l->room : 64;
+    struct item *items = realloc(l->items, room * sizeof *items);
+    if (!items) {
+        return ENOMEM;
+    }
+    l->items = items;
+    l->room = room;
+    return 0;
+}
+
+/* Looks at the next items of a folder, a symlink as what it is itself. */
+static void look(struct looking *l)
+{
+    for (int looked_at = 0; looked_at < MOST_LOOKED_AT && !l->ended && !l->error; looked_at++) {
+        errno = 0;
+        struct dirent *entry = readdir(l->folder);
+        if (!entry) {
+            l->error = errno;
+            l->ended = 1;
+        } else if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            l->error = make_room(l);
+            if (!l->error) {
+                struct item *one = &l->items[l->count];
+                one->name = strdup(entry->d_name);
+                one->error = fstatat(dirfd(l->folder), entry->d_name, &one->status, AT_SYMLINK_NOFOLLOW) < 0 ? errno : 0;
+                l->error = one->name ? 0 : ENOMEM;
+                l->count += one->name != NULL;
+            }
+        }
+    }
+}
+
+#ifdef __APPLE__
+#define MODIFIED st_mtimespec
+#define CHANGED st_ctimespec
+#else
+#define MODIFIED st_mtim
+#define CHANGED st_ctim
+#endif
+
+static PyObject *item_as_tuple(const struct item *one)
+{
+    PyObject *name = PyUnicode_DecodeFSDefault(one->name);
+    if (!name || one->error) {
+        return name ? Py_BuildValue("(NiLLli)", name, 0, 0LL, 0LL, 0L, one->error) : NULL;
+    }
+    const struct stat *status = &one->status;
+    return Py_BuildValue("(NiLLli)", name, (int)status->st_mode, (long long)status->st_size,
+                         (long long)status->MODIFIED.tv_sec, (long)status->MODIFIED.tv_nsec, 0);
+}
+
+PyDoc_STRVAR(items_doc,
+             "items(folder, /)\n--\n\n"
+             "All that is in a folder, in no order: (name, mode, size in bytes, seconds and nanoseconds of the modification time, 0)\n"
+             "as `os.lstat` tells it, or (name, 0, 0, 0, 0, errno) of what cannot be looked at. OSError if the folder cannot be read.");
+
+static PyObject *items(PyObject *Py_UNUSED(module), PyObject *folder)
+{
+    PyObject *path;
+    if (!PyUnicode_FSConverter(folder, &path)) {
+        return NULL;
+    }
+    const char *name = PyBytes_AsString(path);
+    struct looking l = {0};
+    Py_BEGIN_ALLOW_THREADS
+    l.folder = opendir(name);
+    l.error = l.folder ? 0 : errno;
+    Py_END_ALLOW_THREADS
+    while (!l.ended && !l.error && PyErr_CheckSignals() == 0) {
+        Py_BEGIN_ALLOW_THREADS
+        look(&l);
+        Py_END_ALLOW_THREADS
+    }
+    PyObject *list = NULL;
+    if (l.error) {
+        errno = l.error;
+        PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, folder);
+    } else if (l.ended) {
+        list = PyList_New((Py_ssize_t)l.count);
+        for (size_t i = 0; list && i < l.count; i++) {
+            PyObject *one = item_as_tuple(&l.items[i]);
+            if (!one || PyList_SetItem(list, (Py_ssize_t)i, one) < 0) {
+                Py_CLEAR(list);
+            }
+        }
+    }
+    if (l.folder) {
+        closedir(l.folder);
+    }
+    while (l.count > 0) {
+        free(l.items[--l.count].name);
+    }
+    free(l.items);
+    Py_DECREF(path);
+    return list;
+}
+
+/* A file that is read: what it was when it was opened, and, if it is a regular one, what is in it. `error` is an errno, or 0. */
+struct whole {
+    struct stat status;
+    char *data;
+    size_t size;
+    int error;
+};
+
+static int read_some(int file, struct whole *w, size_t room)
+{
+    ssize_t got;
+    do {
+        got = read(file, w->data + w->size, room - w->size);
+    } while (got < 0 && errno == EINTR);
+    w->error = got < 0 ? errno : 0;
+    w->size += got > 0 ? (size_t)got : 0;
+    return got > 0;
+}
+
+static void read_whole(const char *path, struct whole *w)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0 || fstat(file, &w->status) < 0) {
+        w->error = errno;
+    } else if (S_ISREG(w->status.st_mode)) {
+        size_t room = (size_t)w->status.st_size + 1; /* so that its end is seen */
+        do {
+            char *data = realloc(w->data, room);
+            w->error = data ? 0 : ENOMEM;
+            w->data = data ? data : w->data;
+            while (!w->error && w->size < room && read_some(file, w, room)) {
+            }
+            room *= 2;
+        } while (!w->error && 2 * w->size == room); /* it has grown meanwhile */
+    }
+    if (file >= 0) {
+        close(file);
+    }
+}
+
+PyDoc_STRVAR(read_doc,
+             "read(path, /)\n--\n\n"
+             "(content, mode, device, inode, size in bytes, mtime s, ns, ctime s, ns) of a file, as it was when it was opened. Of what is no\n"
+             "regular file, the content is empty. OSError if it cannot be opened or read; a FIFO is not waited for.");
+
+static PyObject *read_(PyObject *Py_UNUSED(module), PyObject *name)
+{
+    PyObject *path, *result = NULL;
+    struct whole w = {0};
+    if (!PyUnicode_FSConverter(name, &path)) {
+        return NULL;
+    }
+    const char *text = PyBytes_AsString(path);
+    Py_BEGIN_ALLOW_THREADS
+    read_whole(text, &w);
+    Py_END_ALLOW_THREADS
+    if (w.error) {
+        errno = w.error;
+        PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, name);
+    } else {
+        const struct stat *status = &w.status;
+        result = Py_BuildValue("(y#iKKLLlLl)", w.data ? w.data : "", (Py_ssize_t)w.size, (int)status->st_mode,
+                               (unsigned long long)status->st_dev, (unsigned long long)status->st_ino,
+                               (long long)status->st_size, (long long)status->MODIFIED.tv_sec,
+                               (long)status->MODIFIED.tv_nsec, (long long)status->CHANGED.tv_sec,
+                               (long)status->CHANGED.tv_nsec);
+    }
+    free(w.data);
+    Py_DECREF(path);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"receive", receive, METH_VARARGS, receive_doc},
 #ifdef __linux__
@@ -404,6 +600,8 @@ static PyMethodDef methods[] = {
 #endif
     {"write_durably", write_durably, METH_O, write_durably_doc},
     {"fsync", fsync_, METH_O, fsync_doc},
+    {"items", items, METH_O, items_doc},
+    {"read", read_, METH_O, read_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -414,7 +612,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "callsheet._bulk",
-    .m_doc = "Bodies between sockets, memory and files, and many files to disk, without the GIL.",
+    .m_doc = "Bodies between sockets, memory and files, many files to disk, and all that is in a folder, without the GIL.",
     .m_methods = methods,
     .m_slots = slots,
 };

@@ -12,7 +12,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import BinaryIO, NamedTuple
 
 from callsheet import layout, system
@@ -94,8 +93,7 @@ def scan(actor_folder: str, training_dir: str) -> Scan:
     try:
         if system.islink(training_dir) and not _inside(training_dir, actor_folder):
             return _unreadable("it is a symlink that leaves the actor's folder", training_dir)
-        with system.scandir(training_dir) as entries:
-            return _sorted_out(list(entries), actor_folder)
+        return _sorted_out(system.items(training_dir), training_dir, actor_folder)
     except FileNotFoundError:
         if any(system.islink(path) and not system.exists(path) for path in (training_dir, actor_folder)):
             return _unreadable("it is reached by a symlink to nothing", training_dir)
@@ -109,8 +107,7 @@ def regular_files(folder: str) -> list[str]:
     try:
         if system.islink(folder):
             return []
-        with system.scandir(folder) as entries:
-            return [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        return [item.name for item in system.items(folder) if stat.S_ISREG(item.mode)]
     except OSError:
         return []
 
@@ -145,11 +142,10 @@ def read_stamped(path: str, *, within: str = "") -> tuple[bytes, Stamp] | None:
     try:
         if within and system.islink(path) and not _inside(path, within):
             raise LocalError(f"{path} is a symlink that leaves the actor's folder", hint="Put a copy in its place.")
-        with system.open_file(path, "rb") as file:
-            status = system.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise _no_file(path)
-            return file.read(), _stamp(status)
+        content, opened = system.read_file(path)
+        if not stat.S_ISREG(opened.mode):
+            raise _no_file(path)
+        return content, Stamp(*opened[1:])
     except (FileNotFoundError, NotADirectoryError):
         return None
     except IsADirectoryError as error:
@@ -244,47 +240,50 @@ def leads_to_folder(link: str) -> bool:
         return True
 
 
-def _sorted_out(entries: list[os.DirEntry[str]], actor_folder: str) -> Scan:
+def _sorted_out(items: list[system.Item], training_dir: str, actor_folder: str) -> Scan:
     found: list[Found] = []
     unknown: list[str] = []
     others: list[str] = []
     faults: list[Fault] = []
-    for entry in sorted(entries, key=attrgetter("name")):
-        if not layout.is_image(entry.name):
-            others.append(entry.name.lower())
+    for item in sorted(items):
+        if not layout.is_image(item.name):
+            others.append(item.name.lower())
             continue
-        seen = _examined(entry, actor_folder)
+        seen = _examined(item, training_dir, actor_folder)
         if isinstance(seen, Found):
             found.append(seen)
         elif isinstance(seen, Fault):
             faults.append(seen)
-            unknown.append(entry.name)
+            unknown.append(item.name)
     return Scan(tuple(found), frozenset(unknown), frozenset(others), tuple(faults))
 
 
-def _examined(entry: os.DirEntry[str], actor_folder: str) -> Found | Fault | None:
+def _examined(item: system.Item, training_dir: str, actor_folder: str) -> Found | Fault | None:
     """What is under an image's name; None for a folder, or if it was deleted since it was listed."""
-    name = entry.name
+    name, mode, size_bytes, mtime_ns, error = item
     if fault := layout.name_fault(name):
         return Fault(name, "bad_name", f"the name {fault}, so it cannot be recorded; rename the file")
-    try:
-        if not entry.is_file(follow_symlinks=False):
-            if entry.is_dir(follow_symlinks=False):
-                return None
-            if entry.is_symlink() and not _inside(entry.path, actor_folder):
+    if error == errno.ENOENT or stat.S_ISDIR(mode):
+        return None
+    if stat.S_ISLNK(mode):
+        path = os.path.join(training_dir, name)
+        try:
+            if not _inside(path, actor_folder):
                 message = "the symlink leaves the actor's folder and is not followed; copy the file here"
                 return Fault(name, "symlink", message)
-        status = entry.stat()
-    except OSError as error:
-        if error.errno == errno.ENOENT and not entry.is_symlink():
-            return None
-        return Fault(name, "unreadable", f"it cannot be looked at ({error.strerror}); mend that, then sync")
-    if not stat.S_ISREG(status.st_mode):
+            status = system.stat(path)
+        except OSError as failure:
+            error = failure.errno or errno.EIO
+        else:
+            mode, size_bytes, mtime_ns = status.st_mode, status.st_size, status.st_mtime_ns
+    if error:
+        return Fault(name, "unreadable", f"it cannot be looked at ({os.strerror(error)}); mend that, then sync")
+    if not stat.S_ISREG(mode):
         return Fault(name, "not_a_file", "it is named like an image but is no regular file; move it away")
-    if not _YEAR_1_NS < status.st_mtime_ns < _YEAR_10000_NS:
+    if not _YEAR_1_NS < mtime_ns < _YEAR_10000_NS:
         message = "its modification time is beyond what can be recorded; set it with `touch`, then sync"
         return Fault(name, "bad_time", message)
-    return Found(name, status.st_size, status.st_mtime_ns)
+    return Found(name, size_bytes, mtime_ns)
 
 
 def _is_inside(file: BinaryIO, path: str, folder: str) -> bool:

@@ -18,13 +18,39 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
-from typing import Any, Literal, cast, overload
+from stat import S_ISREG
+from typing import Any, Literal, NamedTuple, cast, overload
 
 _write_in_c: Callable[[list[tuple[int, memoryview, int, int]]], list[int]] | None = None
 _fsync_in_c: Callable[[list[int]], list[int]] | None = None
+_read_in_c: Callable[[str], tuple[bytes, int, int, int, int, int, int, int, int]] | None = None
+_items_in_c: Callable[[str], list[tuple[str, int, int, int, int, int]]] | None = None
 with suppress(ImportError):  # it is not there where no C compiler was
     from callsheet._bulk import fsync as _fsync_in_c
+    from callsheet._bulk import items as _items_in_c
+    from callsheet._bulk import read as _read_in_c
     from callsheet._bulk import write_durably as _write_in_c
+
+
+class Item(NamedTuple):
+    """What is in a folder, as `os.lstat` tells it; `error` is an errno if it cannot be looked at, else 0."""
+
+    name: str
+    mode: int
+    size_bytes: int
+    mtime_ns: int
+    error: int
+
+
+class Opened(NamedTuple):
+    """What a file was when it was opened, as `os.fstat` tells it."""
+
+    mode: int
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
 
 
 def open(path: str, flags: int, mode: int = 0o777) -> int:  # noqa: A001
@@ -45,6 +71,19 @@ def open_file(
     opener = _without_waiting if mode == "rb" else None
     file = builtins.open(path, mode, buffering=buffering, opener=opener)  # noqa: SIM115  the caller closes it
     return cast("io.FileIO | io.BufferedReader | io.BufferedWriter", file)
+
+
+def read_file(path: str) -> tuple[bytes, Opened]:
+    """All that is in a file, and what that was when it was opened; nothing of what is no regular file. A FIFO is not waited for."""
+    if _read_in_c is None:
+        with open_file(path, "rb", buffering=0) as file:
+            status = fstat(file.fileno())
+            content = file.readall() if S_ISREG(status.st_mode) else b""
+        return content, Opened(
+            status.st_mode, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        )
+    content, mode, device, inode, size_bytes, mtime_s, mtime_ns, ctime_s, ctime_ns = _read_in_c(path)
+    return content, Opened(mode, device, inode, size_bytes, mtime_s * 10**9 + mtime_ns, ctime_s * 10**9 + ctime_ns)
 
 
 def close(descriptor: int) -> None:
@@ -166,6 +205,22 @@ def rmtree(path: str) -> None:
 
 def listdir(path: str) -> list[str]:
     return os.listdir(path)
+
+
+def items(path: str) -> list[Item]:
+    """All that is in a folder, in no order. In one go: to look at each by itself, threads would wait for each other."""
+    if _items_in_c is None:
+        with os.scandir(path) as entries:
+            return [_item(entry) for entry in entries]
+    return [Item(name, mode, size, s * 10**9 + ns, error) for name, mode, size, s, ns, error in _items_in_c(path)]
+
+
+def _item(entry: os.DirEntry[str]) -> Item:
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except OSError as error:
+        return Item(entry.name, 0, 0, 0, error.errno or errno.EIO)
+    return Item(entry.name, status.st_mode, status.st_size, status.st_mtime_ns, 0)
 
 
 def scandir(path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import ssl
+import stat
 import struct
 import subprocess
 import sys
@@ -457,6 +458,71 @@ def test_files_and_folders_are_flushed_and_each_that_cannot_be_is_told(way: str,
         assert [error and error.errno for error in told] == [None] * 17 + [errno.EINVAL] + [None] * 23 + [errno.EINVAL]
         assert system.fsync_all([]) == []
         assert system.fsync_all(descriptors[:1]) == [None]
+
+
+# --- Looks --------------------------------------------------------------------------------------------------------------------------
+
+
+@both_ways
+def test_all_that_is_in_a_folder_is_told_as_lstat_does(way: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.png").write_bytes(b"picture")
+    (tmp_path / "to nothing").symlink_to("nowhere")
+    (tmp_path / "to it").symlink_to("a.png")
+    os.mkfifo(tmp_path / "fifo")
+    os.close(os.open(os.fsencode(tmp_path) + b"/no text \xff", os.O_CREAT))
+    for number, moment_ns in enumerate(MOMENTS_NS):
+        (tmp_path / f"at {number}").touch()
+        os.utime(tmp_path / f"at {number}", ns=(moment_ns, moment_ns))
+    for number in range(5_000):
+        (tmp_path / f"{number}").touch()
+    with going(way):
+        found = sorted(system.items(str(tmp_path)))
+    told = [(name, os.lstat(tmp_path / name)) for name in sorted(os.listdir(tmp_path))]
+    assert found == [(name, one.st_mode, one.st_size, one.st_mtime_ns, 0) for name, one in told]
+
+
+@both_ways
+def test_a_folder_that_cannot_be_read_is_told(way: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with going(way):
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            system.items(str(tmp_path / "nowhere"))
+        with pytest.raises(NotADirectoryError, match="file"):
+            system.items(str(tmp_path / "file"))
+        with pytest.raises(ValueError, match="null"):
+            system.items("a\0b")
+
+
+@both_ways
+@pytest.mark.parametrize("size_bytes", [0, 1, 4096, 1_000_003])
+def test_a_file_is_read_with_what_it_was(way: str, size_bytes: int, tmp_path: Path) -> None:
+    content, path = os.urandom(size_bytes), tmp_path / "a"
+    path.write_bytes(content)
+    os.utime(path, ns=(-1, -1))
+    status = path.stat()
+    with going(way):
+        assert system.read_file(str(path)) == (
+            content,
+            (status.st_mode, status.st_dev, status.st_ino, size_bytes, -1, status.st_ctime_ns),
+        )
+
+
+@both_ways
+def test_of_what_is_no_regular_file_nothing_is_read_nor_waited_for(way: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with going(way):
+        content, opened = system.read_file(str(tmp_path / "fifo"))
+        assert (content, stat.S_ISFIFO(opened.mode)) == (b"", True)
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            system.read_file(str(tmp_path / "nowhere"))
+
+
+@needs_extension
+def test_a_file_that_says_it_is_empty_is_read_to_its_end() -> None:
+    """As those of the kernel do, and one that grows."""
+    with open("/proc/self/limits", "rb") as file:
+        assert system.read_file("/proc/self/limits")[0] == file.read()
 
 
 # --- The extension ------------------------------------------------------------------------------------------------------------------

@@ -403,6 +403,14 @@ class System:
             after()
         return file
 
+    def read_file(self, path: str) -> tuple[bytes, system.Opened]:
+        with self.open_file(path, "rb") as file:
+            status = self.fstat(file.fileno())
+            content = file.readall()
+        return content, system.Opened(
+            status.st_mode, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+        )
+
     def close(self, descriptor: int) -> None:
         self._disk.close(descriptor)
 
@@ -528,6 +536,11 @@ class System:
     def listdir(self, path: str) -> list[str]:
         self._engine.call("list", path)
         return list(self._disk.folder(path).names)
+
+    def items(self, path: str) -> list[system.Item]:
+        self._engine.call("list", path)
+        seen = [(name, Status(inode)) for name, inode in self._disk.folder(path).names.items()]
+        return [system.Item(name, status.st_mode, status.st_size, status.st_mtime_ns, 0) for name, status in seen]
 
     @contextmanager
     def scandir(self, path: str) -> Iterator[Iterator[Any]]:
