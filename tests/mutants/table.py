@@ -597,7 +597,7 @@ MUTANTS = (
     Mutant(
         "a symlink out of the actor's folder is followed",
         "local.py",
-        old="        if entry.is_symlink() and not _inside(entry.path, actor_folder):\n",
+        old="        if not _inside(path, actor_folder):\n",
         new="        if False:\n",
         breaks="nothing outside an actor's folder is touched",
         killer="tests/fault/test_bad_local.py::test_a_link_that_leaves_the_actors_folder_is_not_followed",
