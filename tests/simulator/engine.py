@@ -23,7 +23,7 @@ import pytest
 from callsheet import folders, hashing, pictures, sync, system
 from callsheet.errors import RemoteError, Unreachable
 from simulator.cloud import Cloud
-from simulator.disk import FOLDER, DirEntry, Disk, Status, failure
+from simulator.disk import FOLDER, DirEntry, Disk, Inode, Status, failure
 
 START_NS = 1_760_000_000_000_000_000
 _TICK_NS = 1_700_000
@@ -562,29 +562,25 @@ class System:
             )
 
     def exists(self, path: str) -> bool:
-        try:
-            self._engine.call("stat", path)
-        except OSError:
-            return False
-        return self._disk.get(path) is not None
+        return self._seen(path) is not None
 
     lexists = exists
 
     def isfile(self, path: str) -> bool:
-        try:
-            self._engine.call("stat", path)
-        except OSError:
-            return False
-        found = self._disk.get(path)
+        found = self._seen(path)
         return found is not None and not found.is_folder
 
     def isdir(self, path: str) -> bool:
+        found = self._seen(path)
+        return found is not None and found.is_folder
+
+    def _seen(self, path: str) -> Inode | None:
+        """What is there; None also if the look at it fails."""
         try:
             self._engine.call("stat", path)
         except OSError:
-            return False
-        inode = self._disk.get(path)
-        return inode is not None and inode.is_folder
+            return None
+        return self._disk.get(path)
 
     def islink(self, path: str) -> bool:
         return False
