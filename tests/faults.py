@@ -189,5 +189,6 @@ def without_extension(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bulk, "_send", None)
     patch.setattr(system, "_write_in_c", None)
     patch.setattr(system, "_fsync_in_c", None)
-    patch.setattr(system, "_items_in_c", None)
+    patch.setattr(system, "_inventory_in_c", None)
     patch.setattr(system, "_read_in_c", None)
+    patch.setattr(system, "_read_each_in_c", None)

@@ -1,7 +1,7 @@
 /* Bodies between sockets, memory and files, many files to disk, all that is in a folder: what Python does piece by piece, giving
  * the GIL away and taking it again each time. Rules:
  *
- *  - One call moves one body, writes or flushes a batch of files, reads one, or looks at one folder; the GIL is not held meanwhile.
+ *  - One call moves one body, writes or flushes a batch of files, reads some, or looks at one folder; the GIL is not held meanwhile.
  *  - Threads of its own do nothing but wait for the disk, and end before the call does. Signals do not reach them.
  *  - A socket that has nothing to give, or takes nothing, is waited for as long as the caller says, each time anew, as
  *    Python's own sockets do. Ctrl-C ends the wait.
@@ -45,6 +45,8 @@ enum {
     STACK_BYTES = 128 * 1024,
     /* So many are looked at before Ctrl-C is looked for. */
     MOST_LOOKED_AT = 4096,
+    /* What is told of an item besides its name: a NUL, four slashes, a letter, and three numbers of 20 digits at most. */
+    MOST_TOLD_BYTES = 1 + 4 + 1 + 3 * 20,
 };
 
 /* One body under way: `moved` bytes of it are in memory, or sent. An errno of 0 is none; `ended` is set if the giving side
@@ -414,9 +416,21 @@ struct looking {
     struct item *items;
     size_t count;
     size_t room;
+    char *text;
+    size_t size;
     int error;
     int ended;
 };
+
+static void open_folder(const char *path, int flags, struct looking *l)
+{
+    int file = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | flags);
+    l->folder = file < 0 ? NULL : fdopendir(file);
+    l->error = l->folder ? 0 : errno;
+    if (file >= 0 && !l->folder) {
+        close(file);
+    }
+}
 
 /* 0 if there is room for one more. */
 static int make_room(struct looking *l)
@@ -464,51 +478,81 @@ static void look(struct looking *l)
 #define CHANGED st_ctim
 #endif
 
-static PyObject *item_as_tuple(const struct item *one)
+static int by_name(const void *one, const void *other)
 {
-    PyObject *name = PyUnicode_DecodeFSDefault(one->name);
-    if (!name || one->error) {
-        return name ? Py_BuildValue("(NiLLli)", name, 0, 0LL, 0LL, 0L, one->error) : NULL;
-    }
-    const struct stat *status = &one->status;
-    return Py_BuildValue("(NiLLli)", name, (int)status->st_mode, (long long)status->st_size,
-                         (long long)status->MODIFIED.tv_sec, (long)status->MODIFIED.tv_nsec, 0);
+    return strcmp(((const struct item *)one)->name, ((const struct item *)other)->name);
 }
 
-PyDoc_STRVAR(items_doc,
-             "items(folder, /)\n--\n\n"
-             "All that is in a folder, in no order: (name, mode, size in bytes, seconds and nanoseconds of the modification time, 0)\n"
-             "as `os.lstat` tells it, or (name, 0, 0, 0, 0, errno) of what cannot be looked at. OSError if the folder cannot be read.");
-
-static PyObject *items(PyObject *Py_UNUSED(module), PyObject *folder)
+static char kind_of(mode_t mode)
 {
-    PyObject *path;
-    if (!PyUnicode_FSConverter(folder, &path)) {
+    return S_ISREG(mode) ? 'f' : S_ISDIR(mode) ? 'd' : S_ISLNK(mode) ? 'l' : 'o';
+}
+
+/* All items, by name, as `inventory` tells them. */
+static void write_down(struct looking *l)
+{
+    size_t room = 1;
+    for (size_t i = 0; i < l->count; i++) {
+        room += strlen(l->items[i].name) + MOST_TOLD_BYTES;
+    }
+    l->text = malloc(room);
+    if (!l->text) {
+        l->error = ENOMEM;
+        return;
+    }
+    if (l->count > 1) {
+        qsort(l->items, l->count, sizeof *l->items, by_name);
+    }
+    for (size_t i = 0; i < l->count; i++) {
+        const struct item *one = &l->items[i];
+        char *end = l->text + l->size;
+        *end = '\0';
+        int written = 0;
+        if (one->error) {
+            written = snprintf(end + 1, room - l->size - 1, "%s/e/%d/0/0", one->name, one->error);
+        } else {
+            const struct stat *status = &one->status;
+            written = snprintf(end + 1, room - l->size - 1, "%s/%c/%lld/%lld/%ld", one->name, kind_of(status->st_mode),
+                               (long long)status->st_size, (long long)status->MODIFIED.tv_sec,
+                               (long)status->MODIFIED.tv_nsec);
+        }
+        l->size += 1 + (size_t)written;
+    }
+}
+
+PyDoc_STRVAR(inventory_doc,
+             "inventory(folder, follows, /)\n--\n\n"
+             "All that is in a folder, in the order of the names' bytes. Of each: a NUL, name, kind (f: file, d: folder, l: symlink,\n"
+             "o: other), size in bytes, seconds and nanoseconds of the modification time, as `os.lstat` tells it, with slashes in\n"
+             "between; or e for a kind, and an errno for a size, of what cannot be looked at. OSError if the folder cannot be read,\n"
+             "or is a symlink that `follows` says not to follow.");
+
+static PyObject *inventory(PyObject *Py_UNUSED(module), PyObject *arguments)
+{
+    PyObject *folder, *path;
+    int follows;
+    if (!PyArg_ParseTuple(arguments, "Op:inventory", &folder, &follows) || !PyUnicode_FSConverter(folder, &path)) {
         return NULL;
     }
     const char *name = PyBytes_AsString(path);
     struct looking l = {0};
-    Py_BEGIN_ALLOW_THREADS
-    l.folder = opendir(name);
-    l.error = l.folder ? 0 : errno;
-    Py_END_ALLOW_THREADS
-    while (!l.ended && !l.error && PyErr_CheckSignals() == 0) {
+    do {
         Py_BEGIN_ALLOW_THREADS
+        if (!l.folder) {
+            open_folder(name, follows ? 0 : O_NOFOLLOW, &l);
+        }
         look(&l);
+        if (l.ended && !l.error) {
+            write_down(&l);
+        }
         Py_END_ALLOW_THREADS
-    }
-    PyObject *list = NULL;
+    } while (!l.ended && !l.error && PyErr_CheckSignals() == 0);
+    PyObject *result = NULL;
     if (l.error) {
         errno = l.error;
         PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, folder);
     } else if (l.ended) {
-        list = PyList_New((Py_ssize_t)l.count);
-        for (size_t i = 0; list && i < l.count; i++) {
-            PyObject *one = item_as_tuple(&l.items[i]);
-            if (!one || PyList_SetItem(list, (Py_ssize_t)i, one) < 0) {
-                Py_CLEAR(list);
-            }
-        }
+        result = PyBytes_FromStringAndSize(l.text, (Py_ssize_t)l.size);
     }
     if (l.folder) {
         closedir(l.folder);
@@ -517,12 +561,14 @@ static PyObject *items(PyObject *Py_UNUSED(module), PyObject *folder)
         free(l.items[--l.count].name);
     }
     free(l.items);
+    free(l.text);
     Py_DECREF(path);
-    return list;
+    return result;
 }
 
 /* A file that is read: what it was when it was opened, and, if it is a regular one, what is in it. `error` is an errno, or 0. */
 struct whole {
+    const char *path;
     struct stat status;
     char *data;
     size_t size;
@@ -540,9 +586,9 @@ static int read_some(int file, struct whole *w, size_t room)
     return got > 0;
 }
 
-static void read_whole(const char *path, struct whole *w)
+static void read_whole(struct whole *w)
 {
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int file = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0 || fstat(file, &w->status) < 0) {
         w->error = errno;
     } else if (S_ISREG(w->status.st_mode)) {
@@ -573,9 +619,9 @@ static PyObject *read_(PyObject *Py_UNUSED(module), PyObject *name)
     if (!PyUnicode_FSConverter(name, &path)) {
         return NULL;
     }
-    const char *text = PyBytes_AsString(path);
+    w.path = PyBytes_AsString(path);
     Py_BEGIN_ALLOW_THREADS
-    read_whole(text, &w);
+    read_whole(&w);
     Py_END_ALLOW_THREADS
     if (w.error) {
         errno = w.error;
@@ -593,6 +639,58 @@ static PyObject *read_(PyObject *Py_UNUSED(module), PyObject *name)
     return result;
 }
 
+PyDoc_STRVAR(read_each_doc,
+             "read_each(paths, /)\n--\n\n"
+             "All that is in each file of a list, in one go; None for what is no regular file, or cannot be opened or read.");
+
+static PyObject *read_each(PyObject *Py_UNUSED(module), PyObject *list)
+{
+    if (!PyList_Check(list)) {
+        PyErr_SetString(PyExc_TypeError, "a list of paths is wanted");
+        return NULL;
+    }
+    size_t count = (size_t)PyList_Size(list), held = 0;
+    struct whole *files = PyMem_Calloc(count, sizeof *files);
+    PyObject **paths = PyMem_Calloc(count, sizeof *paths);
+    PyObject *result = NULL;
+    if (!files || !paths) {
+        PyErr_NoMemory();
+    } else {
+        while (held < count) {
+            PyObject *item = PyList_GetItem(list, (Py_ssize_t)held);
+            if (!item || !PyUnicode_FSConverter(item, &paths[held])) {
+                break;
+            }
+            files[held].path = PyBytes_AsString(paths[held]);
+            held++;
+        }
+        if (held == count) {
+            Py_BEGIN_ALLOW_THREADS
+            for (size_t i = 0; i < count; i++) {
+                read_whole(&files[i]);
+            }
+            Py_END_ALLOW_THREADS
+            result = PyList_New((Py_ssize_t)count);
+        }
+        for (size_t i = 0; result && i < count; i++) {
+            const struct whole *w = &files[i];
+            PyObject *content = w->error || !S_ISREG(w->status.st_mode)
+                                    ? Py_NewRef(Py_None)
+                                    : PyBytes_FromStringAndSize(w->data, (Py_ssize_t)w->size);
+            if (!content || PyList_SetItem(result, (Py_ssize_t)i, content) < 0) {
+                Py_CLEAR(result);
+            }
+        }
+    }
+    while (held > 0) {
+        free(files[--held].data);
+        Py_DECREF(paths[held]);
+    }
+    PyMem_Free(files);
+    PyMem_Free(paths);
+    return result;
+}
+
 static PyMethodDef methods[] = {
     {"receive", receive, METH_VARARGS, receive_doc},
 #ifdef __linux__
@@ -600,8 +698,9 @@ static PyMethodDef methods[] = {
 #endif
     {"write_durably", write_durably, METH_O, write_durably_doc},
     {"fsync", fsync_, METH_O, fsync_doc},
-    {"items", items, METH_O, items_doc},
+    {"inventory", inventory, METH_VARARGS, inventory_doc},
     {"read", read_, METH_O, read_doc},
+    {"read_each", read_each, METH_O, read_each_doc},
     {NULL, NULL, 0, NULL},
 };
 

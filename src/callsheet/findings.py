@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from callsheet import layout
+from callsheet.errors import RemoteError
 from callsheet.layout import Layout
 from callsheet.model import Actor, Manifest, Problem
 
@@ -29,3 +30,10 @@ def findings(manifest: Manifest, actor: Actor, where: Layout) -> Iterator[Proble
             yield Problem(actor.name, entry.filename, "foreign_url", message)
     for group in layout.twins(entry.filename for entry in manifest.entries):
         yield Problem(actor.name, group[0], "twin_names", layout.twins_told(group))
+
+
+def not_seen(bucket: str, error: RemoteError) -> Problem:
+    """The problem that a bucket, or all of S3, could not be looked at; it is the whole run's, not an actor's."""
+    place = "" if error.everywhere else f"s3://{bucket}"
+    message = f"{error.sentence} Images that were not seen in {place or 'S3'} keep the status that is recorded."
+    return Problem("", place, error.code, message)

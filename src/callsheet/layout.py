@@ -93,8 +93,12 @@ class Layout:
         """The file by which workers of a cluster can tell that a tree is the one that a run is about."""
         return f"{self.state_dir}/beacons/{run_id}"
 
+    @property
+    def hashed_dir(self) -> str:
+        return f"{self.state_dir}/hashed"
+
     def hashed_stamp(self, stem: str) -> str:
-        return f"{self.state_dir}/hashed/{stem}"
+        return f"{self.hashed_dir}/{stem}"
 
     def memo(self, stem: str) -> str:
         return f"{self.state_dir}/memos/{stem}"

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from callsheet import layout
 from callsheet.errors import RemoteError
+from callsheet.findings import not_seen
 from callsheet.layout import Layout
 from callsheet.model import Actor, HashedFile, Listing, Problem, RemoteObject
 from callsheet.remote import Remote
@@ -106,16 +107,19 @@ class Folders:
     def __iter__(self) -> Iterator[tuple[str, Listing]]:
         prefix = self._where.key_prefix()
         current: str | None = None
+        folder = ""
         objects: dict[str, RemoteObject] = {}
         try:
             for item in self._remote.list(self._where.bucket, prefix, after=self._part.after, before=self._part.before):
-                name, slash, filename = item.location.key[len(prefix) :].partition("/")
-                if not slash:
-                    continue
-                if name != current:
+                key = item.location.key
+                if current is None or not key.startswith(folder):
+                    name, slash, _ = key[len(prefix) :].partition("/")
+                    if not slash:
+                        continue
                     if current is not None:
                         yield current, Listing(objects, complete=True)
-                    current, objects = name, {}
+                    current, folder, objects = name, f"{prefix}{name}/", {}
+                filename = key[len(folder) :]
                 if filename and "/" not in filename:
                     objects[filename] = item
         except RemoteError as error:
@@ -171,13 +175,6 @@ def _of_strangers(strangers: dict[str, Listing], everyone: Survey, problems: lis
 def listing_order(name: str) -> bytes:
     """Where a folder comes in a listing, which is sorted by the bytes of whole keys: `a-b/` before `a/`."""
     return f"{name}/".encode()
-
-
-def not_seen(bucket: str, error: RemoteError) -> Problem:
-    """The problem that a bucket, or all of S3, could not be looked at; it is the whole run's, not an actor's."""
-    place = "" if error.everywhere else f"s3://{bucket}"
-    message = f"{error.sentence} Images that were not seen in {place or 'S3'} keep the status that is recorded."
-    return Problem("", place, error.code, message)
 
 
 def list_actor(where: Layout, remote: Remote, actor: Actor) -> tuple[Listing, RemoteError | None]:

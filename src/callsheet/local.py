@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
@@ -71,6 +71,11 @@ class Scan:
         return any(name.startswith(TEMPORARY) for name in self.others)
 
 
+Looked = bytes | Scan
+"""A look at a folder: its inventory, see `system.inventory`, or a scan where that does not tell all: of a folder with symlinks in it, or that
+could not be read. What equal ones mean is equal."""
+
+
 def actor_folders(path: str) -> tuple[tuple[str, ...], dict[str, bool]]:
     """The names of the folders in `path`, sorted, hidden ones left out; and, of the symlinks in it, by path, whether each leads to a
     folder: that can change without a trace in `path`. `TreeError` if it cannot be read."""
@@ -90,24 +95,46 @@ def actor_folders(path: str) -> tuple[tuple[str, ...], dict[str, bool]]:
 
 def scan(actor_folder: str, training_dir: str) -> Scan:
     """The images directly in `training_dir`. Sub-folders, hidden files and other files are not images."""
+    return scan_of(look(actor_folder, training_dir))
+
+
+def look(actor_folder: str, training_dir: str) -> Looked:
+    """All that is in `training_dir`, for `scan_of` to say what it is: whether anything has changed can be told without that."""
     try:
-        if system.islink(training_dir) and not _inside(training_dir, actor_folder):
-            return _unreadable("it is a symlink that leaves the actor's folder", training_dir)
-        return _sorted_out(system.items(training_dir), training_dir, actor_folder)
+        try:
+            inventory = system.inventory(training_dir, follows=False)
+        except OSError:
+            if not system.islink(training_dir):
+                raise
+            if not _inside(training_dir, actor_folder):
+                return _unreadable("it is a symlink that leaves the actor's folder", training_dir)
+            inventory = system.inventory(training_dir)
     except FileNotFoundError:
         if any(system.islink(path) and not system.exists(path) for path in (training_dir, actor_folder)):
             return _unreadable("it is reached by a symlink to nothing", training_dir)
-        return Scan()
+        return b""
     except OSError as error:
         return _unreadable(error.strerror or str(error), training_dir)
+    linked = b"/%s/" % system.Kind.LINK.encode() in inventory
+    return _sorted_out(system.items(inventory), training_dir, actor_folder) if linked else inventory
+
+
+def scan_of(looked: Looked) -> Scan:
+    """The scan that a look comes to."""
+    return looked if isinstance(looked, Scan) else _sorted_out(system.items(looked), "", "")
+
+
+def has_other(looked: Looked, name: str) -> bool:
+    """Whether a file that is no image has this name, which is in lower case, in any letter case."""
+    return name in looked.others if isinstance(looked, Scan) else b"\0%s/" % name.encode() in looked.lower()
 
 
 def regular_files(folder: str) -> list[str]:
     """The names of a folder's regular files; no symlinks, and none of a folder that is one or cannot be read."""
     try:
-        if system.islink(folder):
-            return []
-        return [item.name for item in system.items(folder) if stat.S_ISREG(item.mode)]
+        return [
+            item.name for item in system.items(system.inventory(folder, follows=False)) if item.kind is system.Kind.FILE
+        ]
     except OSError:
         return []
 
@@ -152,6 +179,18 @@ def read_stamped(path: str, *, within: str = "") -> tuple[bytes, Stamp] | None:
         raise _no_file(path) from error
     except OSError as error:
         raise failed("read", path, error) from error
+
+
+def read_each(paths: Sequence[str]) -> list[bytes | LocalError | None]:
+    """What `read_bytes` tells of each of a few files, an error in its place; in one go, for as long as they can be read."""
+    return [_told(path) if raw is None else raw for path, raw in zip(paths, system.read_files(paths), strict=True)]
+
+
+def _told(path: str) -> bytes | LocalError | None:
+    try:
+        return read_bytes(path)
+    except LocalError as error:
+        return error
 
 
 def stamp(path: str) -> Stamp | None:
@@ -245,7 +284,7 @@ def _sorted_out(items: list[system.Item], training_dir: str, actor_folder: str) 
     unknown: list[str] = []
     others: list[str] = []
     faults: list[Fault] = []
-    for item in sorted(items):
+    for item in items:
         if not layout.is_image(item.name):
             others.append(item.name.lower())
             continue
@@ -260,12 +299,13 @@ def _sorted_out(items: list[system.Item], training_dir: str, actor_folder: str) 
 
 def _examined(item: system.Item, training_dir: str, actor_folder: str) -> Found | Fault | None:
     """What is under an image's name; None for a folder, or if it was deleted since it was listed."""
-    name, mode, size_bytes, mtime_ns, error = item
+    name, kind, size_bytes, mtime_ns = item
+    error = size_bytes if kind is system.Kind.UNSEEN else 0
     if fault := layout.name_fault(name):
         return Fault(name, "bad_name", f"the name {fault}, so it cannot be recorded; rename the file")
-    if error == errno.ENOENT or stat.S_ISDIR(mode):
+    if error == errno.ENOENT or kind is system.Kind.FOLDER:
         return None
-    if stat.S_ISLNK(mode):
+    if kind is system.Kind.LINK:
         path = os.path.join(training_dir, name)
         try:
             if not _inside(path, actor_folder):
@@ -275,10 +315,10 @@ def _examined(item: system.Item, training_dir: str, actor_folder: str) -> Found 
         except OSError as failure:
             error = failure.errno or errno.EIO
         else:
-            mode, size_bytes, mtime_ns = status.st_mode, status.st_size, status.st_mtime_ns
+            kind, size_bytes, mtime_ns = system.kind_of(status.st_mode), status.st_size, status.st_mtime_ns
     if error:
         return Fault(name, "unreadable", f"it cannot be looked at ({os.strerror(error)}); mend that, then sync")
-    if not stat.S_ISREG(mode):
+    if kind is not system.Kind.FILE:
         return Fault(name, "not_a_file", "it is named like an image but is no regular file; move it away")
     if not _YEAR_1_NS < mtime_ns < _YEAR_10000_NS:
         message = "its modification time is beyond what can be recorded; set it with `touch`, then sync"

@@ -18,8 +18,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import sha256
+from operator import attrgetter
 from pkgutil import get_data
+from typing import NamedTuple
 
 import orjson
 
@@ -33,7 +35,16 @@ RESTS_ON = (
 )  # fmt: skip
 """The modules that decide what a look comes to."""
 
-_DIGEST_BYTES = 16
+_UNIQUE_BYTES = 16
+_DESCRIBED = attrgetter("etag", "size_bytes", "last_modified")
+
+
+class Records(NamedTuple):
+    """What is kept of an actor: its manifest, None if it has none, and, empty if there is none, `Store.settled` and its memo."""
+
+    manifest: bytes | None
+    settled: bytes
+    memo: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,40 +73,48 @@ class Memos:
         self._where = where
         self._basis = f"{_program()} {where!r}".encode()
 
+    def records(self, stem: str) -> Records:
+        """What is kept of an actor at this moment. `LocalError` if its manifest cannot be read."""
+        where = self._where
+        paths = [f"{self._root}/{name}" for name in (where.manifest(stem), where.hashed_stamp(stem), where.memo(stem))]
+        manifest, settled, memo = local.read_each(paths)
+        if isinstance(manifest, LocalError):
+            raise manifest
+        return Records(manifest, *(raw if isinstance(raw, bytes) else b"" for raw in (settled, memo)))
+
     def look(
         self,
         actor: Actor,
         manifest: bytes,
-        scan: local.Scan,
+        folder: local.Looked,
         legacy: Mapping[str, bytes],
         listing: Listing | None,
-        settled_ns: int,
+        settled: bytes,
     ) -> Look | None:
-        """The digests of what was seen, and of when hashes were settled, see `reconcile.trusted_md5`. None for what no memo is kept of: a look
+        """The digests of what was seen, and of when hashes were settled, see `Store.settled`. None for what no memo is kept of: a look
         that met trouble, or may not have seen all."""
-        told = scan.faults or scan.leftovers or RESPONSE in legacy
-        if told or not scan.complete or (listing and not listing.complete):
+        if RESPONSE in legacy or (listing and not listing.complete):
             return None
         lengths = [(name, len(raw)) for name, raw in legacy.items()]
         try:
-            names = orjson.dumps([astuple(actor), settled_ns, [*map(tuple, scan.found)], lengths])
+            seen = _seen(folder)
+            told = orjson.dumps([actor.name, actor.id, actor.stem, lengths, len(seen), len(settled)])
         except orjson.JSONEncodeError:  # a name that is no text
             return None
-        here = blake2b(self._basis + names, digest_size=_DIGEST_BYTES)
-        for raw in (*legacy.values(), manifest):
-            here.update(raw)
-        return Look(here.hexdigest(), "" if listing is None else _digest_of(listing))
+        here = sha256(b"".join((self._basis, told, seen, settled, *legacy.values(), manifest))).hexdigest()
+        return Look(here, "" if listing is None else _digest_of(listing))
 
-    def recall(self, stem: str, look: Look) -> Memo | None:
+    @staticmethod
+    def recall(memo: bytes, look: Look) -> Memo | None:
         """What was kept of the same look; one without S3 is in the memo of one with it."""
         try:
-            kept = orjson.loads(local.read_bytes(self._path(stem)) or b"")
+            kept = orjson.loads(memo)
             if kept["here"] != look.here or (look.there and kept["there"] != look.there):
                 return None
             changes = {name: Change(change) for name, change in kept["changes"].items()}
             local_recorded, remote_recorded = kept["recorded"]
             return Memo(Counts(*kept["counts"]), local_recorded, remote_recorded, changes)
-        except (LocalError, ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             return None
 
     def keep(self, stem: str, look: Look, memo: Memo) -> None:
@@ -119,9 +138,11 @@ def memo_of(manifest: Manifest) -> Memo:
 def settled(
     manifest: Manifest, actor: Actor, where: Layout, scan: local.Scan, listing: Listing | None, settled_ns: int
 ) -> bool:
-    """Whether the manifest says of each image what was seen of it, proven, and no file was too new for that. `settled_ns` as in
-    `reconcile.trusted_md5`."""
+    """Whether the manifest says of each image what was seen of it, proven, no file was too new for that, and there was no trouble.
+    `settled_ns` as in `reconcile.trusted_md5`."""
     entries = manifest.entries
+    if scan.faults or scan.leftovers or not scan.complete:
+        return False
     if not all(_is_proven(entry) for entry in entries):
         return False
     if not all(_is_in_place(entry, actor, where) for entry in (*entries, *manifest.missing)):
@@ -150,18 +171,23 @@ def _is_in_place(entry: Entry, actor: Actor, where: Layout) -> bool:
     return all(where.locate(url) == default for url in entry.urls)
 
 
+def _seen(folder: local.Looked) -> bytes:
+    """The images of a folder, if not all that is in it."""
+    return orjson.dumps([*map(tuple, folder.found)]) if isinstance(folder, local.Scan) else folder
+
+
 def _digest_of(listing: Listing) -> str:
-    rows = [(name, o.etag, o.size_bytes, o.last_modified) for name, o in listing.objects.items()]
-    return blake2b(orjson.dumps(rows), digest_size=_DIGEST_BYTES).hexdigest()
+    rows = [*listing.objects], [*map(_DESCRIBED, listing.objects.values())]
+    return sha256(orjson.dumps(rows)).hexdigest()
 
 
 @lru_cache(maxsize=1)
 def _program() -> str:
     """What tells this version of the program from others: its very text. Of an install without it, no two runs are known to be alike."""
-    digest = blake2b(digest_size=_DIGEST_BYTES)
+    digest = sha256()
     try:
         for name in RESTS_ON:
             digest.update(get_data("callsheet", f"{name}.py") or b"")
     except OSError:
-        digest.update(system.urandom(_DIGEST_BYTES))
+        digest.update(system.urandom(_UNIQUE_BYTES))
     return digest.hexdigest()

@@ -21,8 +21,8 @@ from callsheet.errors import (
     NoSuchObject,
     RemoteError,
 )
+from callsheet.findings import not_seen
 from callsheet.layout import Layout
-from callsheet.listing import not_seen
 from callsheet.model import (
     Actor,
     Entry,
@@ -44,10 +44,10 @@ _WORTH_LISTING = 2000
 """A folder with more than this many other objects is not listed to its end."""
 
 
-class Scanned(NamedTuple):
-    """What is in an actor's folder: its images, and the legacy files that could be read, the one whose word counts most first."""
+class Looked(NamedTuple):
+    """A look at an actor's folder, and the legacy files in it that could be read, the one whose word counts most first."""
 
-    scan: local.Scan
+    folder: local.Looked
     legacy: dict[str, bytes]
 
 
@@ -56,7 +56,8 @@ class Sighting:
     """An observation, what was wrong on the way to it, and how much was read for it."""
 
     seen: Observation
-    scanned: Scanned
+    looked: Looked
+    scan: local.Scan
     problems: tuple[Problem, ...] = ()
     hashed: tuple[HashedFile, ...] = ()
     response: tuple[bytes, Legacy] | None = None
@@ -81,15 +82,15 @@ class Observer:
     problems: list[Problem] = field(default_factory=list)
     hashed: list[HashedFile] = field(default_factory=list)
 
-    def scan(self) -> Scanned:
+    def glance(self) -> Looked:
         """What is in the actor's folder, without a look into the images."""
-        scan = local.scan(self._path(self.where.folder(self.actor.name)), self._path(self._training_dir))
-        return Scanned(scan, self._legacy_files(scan))
+        folder = local.look(self._path(self.where.folder(self.actor.name)), self._path(self._training_dir))
+        return Looked(folder, self._legacy_files(folder))
 
-    def look(self, manifest: Manifest, scanned: Scanned, listing: Listing | None, settled_ns: int) -> Sighting:
+    def look(self, manifest: Manifest, looked: Looked, listing: Listing | None, settled_ns: int) -> Sighting:
         """Everything that one run sees of the actor. `listing` is its default folder in S3, as listed; `settled_ns` see `reconcile.trusted_md5`."""
-        scan = scanned.scan
-        files = self._legacy(scanned.legacy)
+        scan = local.scan_of(looked.folder)
+        files = self._legacy(looked.legacy)
         for fault in scan.faults:
             self._problem(fault.filename, fault.code, fault.message)
         known = {entry.filename: entry for entry in (*manifest.entries, *manifest.missing)}
@@ -106,7 +107,8 @@ class Observer:
             seen = self._looked_closer(entries, seen, self.remote)
         return Sighting(
             seen,
-            scanned,
+            looked,
+            scan,
             tuple(self.problems),
             tuple(self.hashed),
             files.get(layout.RESPONSE),
@@ -122,10 +124,10 @@ class Observer:
     def _problem(self, filename: str, code: str, message: str) -> None:
         self.problems.append(Problem(self.actor.name, filename, code, message))
 
-    def _legacy_files(self, scan: local.Scan) -> dict[str, bytes]:
+    def _legacy_files(self, folder: local.Looked) -> dict[str, bytes]:
         files = {}
         for name in layout.LEGACY_FILES:
-            if name not in scan.others:
+            if not local.has_other(folder, name):
                 continue
             path = self._path(f"{self._training_dir}/{name}")
             try:

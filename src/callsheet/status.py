@@ -52,7 +52,7 @@ def run_status(root: str, where: Layout, store: Store, memos: Memos, seen: surve
     problems = list(seen.problems)
     for actor in seen.actors:
         try:
-            row = _as_last_seen(root, where, store, memos, actor)
+            row = _as_last_seen(root, where, memos, actor)
             if row is not None:
                 rows.append(row)
                 continue
@@ -66,16 +66,16 @@ def run_status(root: str, where: Layout, store: Store, memos: Memos, seen: surve
     return Report("status", tuple(rows), distinct(problems))
 
 
-def _as_last_seen(root: str, where: Layout, store: Store, memos: Memos, actor: Actor) -> ActorReport | None:
+def _as_last_seen(root: str, where: Layout, memos: Memos, actor: Actor) -> ActorReport | None:
     """What a sync has come to that saw the same manifest and the same folder, if one did: then nothing has drifted."""
-    raw, observer = store.raw(actor.stem), Observer(root, where, actor, None)
-    scan, legacy = observer.scan()
+    records, observer = memos.records(actor.stem), Observer(root, where, actor, None)
+    folder, legacy = observer.glance()
     look = (
         None
-        if raw is None or observer.problems
-        else memos.look(actor, raw, scan, legacy, None, store.settled_ns(actor.stem))
+        if records.manifest is None or observer.problems
+        else memos.look(actor, records.manifest, folder, legacy, None, records.settled)
     )
-    known = look and memos.recall(actor.stem, look)
+    known = look and memos.recall(records.memo, look)
     return ActorReport(actor, known.counts, drift=Drift(), changes=known.changes) if known else None
 
 

@@ -138,6 +138,19 @@ class Store:
         """
         return self._stamp(stem)[1]
 
+    def settled(self, stem: str) -> bytes:
+        """What `settled_ns` and `settled_for` are told by, as it is on disk; empty if there is nothing."""
+        try:
+            return local.read_bytes(os.path.join(self._root, self._where.hashed_stamp(stem))) or b""
+        except LocalError:
+            return b""
+
+    def noted(self) -> frozenset[str]:
+        """The stems of which `set_settled` was ever called: of others, `settled_ns` is 0."""
+        with suppress(LocalError):
+            return frozenset(local.names_in(os.path.join(self._root, self._where.hashed_dir)))
+        return frozenset()
+
     def settled_for(self, stem: str, manifest: Manifest) -> int:
         """A time (ns since the epoch) after which every hash was taken or confirmed that this manifest records of files; 0: never."""
         digest, moment_ns = self._stamp(stem)
@@ -154,11 +167,7 @@ class Store:
 
     def _stamp(self, stem: str) -> tuple[str, int]:
         """The digest of hashes, and since when they are settled; 0 if that is not known, or was cut short."""
-        try:
-            raw = local.read_bytes(os.path.join(self._root, self._where.hashed_stamp(stem))) or b""
-        except LocalError:
-            raw = b""
-        found = _STAMP.fullmatch(raw)
+        found = _STAMP.fullmatch(self.settled(stem))
         return (found[1].decode(), int(found[2])) if found else ("", 0)
 
     def sweep(self, now: datetime) -> None:

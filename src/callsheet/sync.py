@@ -21,10 +21,11 @@ from callsheet.ahead import HashAhead
 from callsheet.cluster import Cluster
 from callsheet.dispatch import each
 from callsheet.errors import CallsheetError, LocalError, LossRefused, WorkerLost
-from callsheet.findings import findings
-from callsheet.listing import Task, list_actor, listing_order, not_seen, parts, tasks_of, together
+from callsheet.findings import findings, not_seen
+from callsheet.listing import Task, list_actor, listing_order, parts, tasks_of, together
+from callsheet.memo import Records
 from callsheet.model import Actor, Entry, Listing, Manifest, Problem, Sight
-from callsheet.observe import Observer, Scanned, Sighting
+from callsheet.observe import Looked, Observer, Sighting
 from callsheet.reconcile import Losses
 from callsheet.report import ActorReport, Progress, Report, distinct
 from callsheet.run import Run, Stop, never
@@ -136,8 +137,8 @@ def run_sync(
             [tasks_of(part, run.where, run.remote, known, problems, halt) for part in parts(run.where, actors)]
         )
     tasks = map(partial(_with_what_is_known, run), tasks)
-    here = actors if not isinstance(executor, Cluster) else []
-    with HashAhead(here, partial(_sure_to_be_hashed, run)) as ahead:
+    early = _sure_to_be_hashed(run, actors) if not isinstance(executor, Cluster) else []
+    with HashAhead(early, partial(_files_to_hash, run)) as ahead:
         run = replace(run, ahead=ahead, shows=on_look is not None)
         for outcome in each(executor, _look_and_record, run, tasks, len(actors), _lost, halt):
             outcomes.append(patience.keep(_shown(outcome, on_look)))
@@ -161,12 +162,14 @@ def _shown(outcome: Outcome, on_look: OnLook | None) -> Outcome:
     """The outcome without its manifest, which was shown to whoever wants it: there may be too many to keep."""
     if on_look is not None and outcome.report is not None and outcome.manifest is not None:
         on_look(outcome.report.actor, outcome.manifest, outcome.listed)
-    return replace(outcome, manifest=None)
+    return outcome if outcome.manifest is None else replace(outcome, manifest=None)
 
 
 def _with_what_is_known(run: Run, task: Task) -> Task:
     """The task with what this run, or one before it, is known to have done to its actor."""
     name = task.actor.name
+    if name not in run.hashed and name not in run.removed:
+        return task
     return replace(task, hashed=run.hashed.get(name, {}), removed=run.removed.get(name, frozenset()))
 
 
@@ -182,10 +185,14 @@ def _not_done(actor: Actor, error: CallsheetError) -> Outcome:
     return Outcome(None, (Problem(actor.name, "", error.code, error.sentence),))
 
 
-def _sure_to_be_hashed(run: Run, actor: Actor) -> list[str]:
-    """The paths of the images of an actor whose recorded hashes, if there are any, are not to be trusted."""
-    if run.store.settled_ns(actor.stem) and not run.options.verify:
-        return []
+def _sure_to_be_hashed(run: Run, actors: list[Actor]) -> list[Actor]:
+    """Those whose recorded hashes, if there are any, are not to be trusted."""
+    noted = frozenset() if run.options.verify else run.store.noted()
+    return [actor for actor in actors if actor.stem not in noted]
+
+
+def _files_to_hash(run: Run, actor: Actor) -> list[str]:
+    """The paths of the images of such an actor that were not hashed just now."""
     folder = os.path.join(run.root, run.where.training_dir(actor.name))
     paths = (f"{folder}/{name}" for name in local.regular_files(folder) if layout.is_image(name))
     known = run.hashed.get(actor.name, {})
@@ -237,9 +244,8 @@ def _look(run: Run, task: Task) -> Held | Outcome:
     actor, listing, problems = task.actor, task.listing, list[Problem]()
     hashes = {**(run.ahead.take(actor) if run.ahead else {}), **task.hashed}
     started_ns = system.time_ns()
-    raw, before = run.store.raw(actor.stem), None
     if listing is None and run.remote is not None:
-        before = _claimed(run, actor, raw)
+        _claimed(run, actor, run.store.raw(actor.stem))
         listing, error = list_actor(run.where, run.remote, actor)
         if error is not None:
             problems.append(not_seen(run.where.bucket, error))
@@ -253,13 +259,14 @@ def _look(run: Run, task: Task) -> Held | Outcome:
         download=run.options.download,
         problems=problems,
     )
-    scanned = observer.scan()
-    if raw is not None and not problems and not run.options.verify:
-        known = _remembered(run, actor, raw, scanned, listing)
+    records, looked = run.memos.records(actor.stem), observer.glance()
+    raw = records.manifest
+    if not problems and not run.options.verify:
+        known = _remembered(run, actor, records, looked, listing)
         if known is not None:
             return known
-    before = before or _claimed(run, actor, raw)
-    sighting = observer.look(before, scanned, listing, run.store.settled_for(actor.stem, before))
+    before = _claimed(run, actor, raw)
+    sighting = observer.look(before, looked, listing, run.store.settled_for(actor.stem, before))
     after, losses = _reconciled(run, actor, before, sighting)
     if task.removed:
         losses = _surprising(task.removed, before, after, losses)
@@ -273,10 +280,13 @@ def _claimed(run: Run, actor: Actor, raw: bytes | None) -> Manifest:
     return manifest
 
 
-def _remembered(run: Run, actor: Actor, raw: bytes, scanned: Scanned, listing: Listing | None) -> Outcome | None:
+def _remembered(run: Run, actor: Actor, records: Records, looked: Looked, listing: Listing | None) -> Outcome | None:
     """What an earlier look came to that saw the very same, if there was one."""
-    look = run.memos.look(actor, raw, scanned.scan, scanned.legacy, listing, run.store.settled_ns(actor.stem))
-    known = look and run.memos.recall(actor.stem, look)
+    raw = records.manifest
+    if raw is None or not records.memo:
+        return None
+    look = run.memos.look(actor, raw, looked.folder, looked.legacy, listing, records.settled)
+    known = look and run.memos.recall(records.memo, look)
     if not known:
         return None
     manifest = _claimed(run, actor, raw) if run.shows or run.again else None
@@ -289,13 +299,12 @@ def _remembered(run: Run, actor: Actor, raw: bytes, scanned: Scanned, listing: L
 
 def _remember(run: Run, held: Held, manifest: Manifest, *, written: bool) -> None:
     """Keep what the look came to, of which there is nothing to tell, if the manifest now says just what was seen."""
-    actor, scanned = held.task.actor, held.sighting.scanned
+    actor, (folder, legacy), scan = held.task.actor, held.sighting.looked, held.sighting.scan
     raw = codec.dump_json(manifest.source) if written else held.raw
     settled_ns = run.store.settled_for(actor.stem, manifest)
-    if raw is None or not memo.settled(manifest, actor, run.where, scanned.scan, held.listing, settled_ns):
+    if raw is None or not memo.settled(manifest, actor, run.where, scan, held.listing, settled_ns):
         return
-    settled_ns = run.store.settled_ns(actor.stem)  # without a file, it says nothing
-    if look := run.memos.look(actor, raw, scanned.scan, scanned.legacy, held.listing, settled_ns):
+    if look := run.memos.look(actor, raw, folder, legacy, held.listing, run.store.settled(actor.stem)):
         run.memos.keep(actor.stem, look, memo.memo_of(manifest))
 
 
@@ -365,7 +374,7 @@ def _bring_up(run: Run, held: Held) -> Outcome:
     told = (*sighting.problems, *findings(manifest, actor, run.where), *problems)
     if not told and not run.options.dry_run:
         _remember(run, held, manifest, written=document is not None)
-    if sighting.scanned.scan.leftovers and not run.options.dry_run:
+    if sighting.scan.leftovers and not run.options.dry_run:
         files.sweep_temporaries(os.path.join(run.root, run.where.training_dir(actor.name)), run.started)
     shown = manifest if run.shows else None
     return Outcome(report, told, hashed_bytes=sighting.hashed_bytes, manifest=shown, listed=_listed_whole(held))

@@ -1,7 +1,7 @@
 """The machine, as far as callsheet asks anything of it: files, the clock, chance. All that is below the shells goes through here.
 
 Each function does what the one of that name in `os`, `os.path`, `shutil`, `time` or `random` does, and raises what that raises, unless its
-docstring says more. Callers write `system.replace(…)`: whoever puts other functions in this module's place has put them in the place
+docstring says more. What is seldom asked for is imported then. Callers write `system.replace(…)`: whoever puts other functions in this module's place has put them in the place
 of the machine.
 """
 
@@ -12,34 +12,47 @@ import errno
 import fcntl
 import io
 import os
-import random
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
-from stat import S_ISREG
+from enum import StrEnum
+from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISREG
 from typing import Any, Literal, NamedTuple, cast, overload
 
 _write_in_c: Callable[[list[tuple[int, memoryview, int, int]]], list[int]] | None = None
 _fsync_in_c: Callable[[list[int]], list[int]] | None = None
 _read_in_c: Callable[[str], tuple[bytes, int, int, int, int, int, int, int, int]] | None = None
-_items_in_c: Callable[[str], list[tuple[str, int, int, int, int, int]]] | None = None
+_read_each_in_c: Callable[[list[str]], list[bytes | None]] | None = None
+_inventory_in_c: Callable[[str, bool], bytes] | None = None
 with suppress(ImportError):  # it is not there where no C compiler was
     from callsheet._bulk import fsync as _fsync_in_c
-    from callsheet._bulk import items as _items_in_c
+    from callsheet._bulk import inventory as _inventory_in_c
     from callsheet._bulk import read as _read_in_c
+    from callsheet._bulk import read_each as _read_each_in_c
     from callsheet._bulk import write_durably as _write_in_c
 
 
+class Kind(StrEnum):
+    """What is under a name, a symlink as what it is itself. `UNSEEN` cannot be looked at."""
+
+    FILE = "f"
+    FOLDER = "d"
+    LINK = "l"
+    OTHER = "o"
+    UNSEEN = "e"
+
+
+_KINDS = {kind.value: kind for kind in Kind}
+
+
 class Item(NamedTuple):
-    """What is in a folder, as `os.lstat` tells it; `error` is an errno if it cannot be looked at, else 0."""
+    """What is in a folder, as `os.lstat` tells it. The size of what is `UNSEEN` is an errno."""
 
     name: str
-    mode: int
+    kind: Kind
     size_bytes: int
     mtime_ns: int
-    error: int
 
 
 class Opened(NamedTuple):
@@ -84,6 +97,19 @@ def read_file(path: str) -> tuple[bytes, Opened]:
         )
     content, mode, device, inode, size_bytes, mtime_s, mtime_ns, ctime_s, ctime_ns = _read_in_c(path)
     return content, Opened(mode, device, inode, size_bytes, mtime_s * 10**9 + mtime_ns, ctime_s * 10**9 + ctime_ns)
+
+
+def read_files(paths: Sequence[str]) -> list[bytes | None]:
+    """All that is in each of a few files, in one go: see `inventory`. None for what is no regular file, or cannot be read."""
+    return [_content(path) for path in paths] if _read_each_in_c is None else _read_each_in_c(list(paths))
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        content, opened = read_file(path)
+    except OSError:
+        return None
+    return content if S_ISREG(opened.mode) else None
 
 
 def close(descriptor: int) -> None:
@@ -200,6 +226,8 @@ def makedirs(path: str) -> None:
 
 
 def rmtree(path: str) -> None:
+    import shutil
+
     shutil.rmtree(path)
 
 
@@ -207,20 +235,48 @@ def listdir(path: str) -> list[str]:
     return os.listdir(path)
 
 
-def items(path: str) -> list[Item]:
-    """All that is in a folder, in no order. In one go: to look at each by itself, threads would wait for each other."""
-    if _items_in_c is None:
-        with os.scandir(path) as entries:
-            return [_item(entry) for entry in entries]
-    return [Item(name, mode, size, s * 10**9 + ns, error) for name, mode, size, s, ns, error in _items_in_c(path)]
+def inventory(path: str, *, follows: bool = True) -> bytes:
+    """All that is in a folder, by name, in one piece, which `items` takes apart: two equal ones tell the same.
+
+    In one go: to look at each item by itself, threads would wait for each other. `NotADirectoryError`, or one with ELOOP, for a symlink, unless
+    it `follows` them.
+    """
+    if _inventory_in_c is not None:
+        return _inventory_in_c(path, follows)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if follows else os.O_NOFOLLOW))
+    try:
+        with os.scandir(descriptor) as entries:
+            return inventory_of(_item(entry) for entry in entries)
+    finally:
+        os.close(descriptor)
+
+
+def inventory_of(seen: Iterable[Item]) -> bytes:
+    """The inventory of a folder with these items."""
+    rows = (
+        (os.fsencode(item.name), f"{item.kind}/{item.size_bytes}/{item.mtime_ns // 10**9}/{item.mtime_ns % 10**9}")
+        for item in seen
+    )
+    return b"".join(b"\0%s/%s" % (name, told.encode()) for name, told in sorted(rows))
+
+
+def items(inventory: bytes) -> list[Item]:
+    """What an inventory tells, in the order of the names."""
+    rows = (row.split("/") for row in os.fsdecode(inventory).split("\0")[1:])
+    return sorted([Item(name, _KINDS[kind], int(size), int(s) * 10**9 + int(ns)) for name, kind, size, s, ns in rows])
 
 
 def _item(entry: os.DirEntry[str]) -> Item:
     try:
         status = entry.stat(follow_symlinks=False)
     except OSError as error:
-        return Item(entry.name, 0, 0, 0, error.errno or errno.EIO)
-    return Item(entry.name, status.st_mode, status.st_size, status.st_mtime_ns, 0)
+        return Item(entry.name, Kind.UNSEEN, error.errno or errno.EIO, 0)
+    return Item(entry.name, kind_of(status.st_mode), status.st_size, status.st_mtime_ns)
+
+
+def kind_of(mode: int) -> Kind:
+    """What `os.lstat` tells with this mode."""
+    return {S_IFREG: Kind.FILE, S_IFDIR: Kind.FOLDER, S_IFLNK: Kind.LINK}.get(S_IFMT(mode), Kind.OTHER)
 
 
 def scandir(path: str) -> AbstractContextManager[Iterator[os.DirEntry[str]]]:
@@ -278,6 +334,8 @@ def urandom(size_bytes: int) -> bytes:
 
 def uniform(low: float, high: float) -> float:
     """For pauses, not for secrets."""
+    import random
+
     return random.uniform(low, high)  # noqa: S311
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from callsheet import folders, local
 from callsheet.errors import CallsheetError, RemoteError, UnknownRun
+from callsheet.findings import not_seen
 from callsheet.journal import Journal
 from callsheet.layout import Layout, is_run_id, printable
-from callsheet.listing import not_seen
 from callsheet.model import Problem
 from callsheet.remote import Remote
 

@@ -476,22 +476,79 @@ def test_all_that_is_in_a_folder_is_told_as_lstat_does(way: str, tmp_path: Path)
         os.utime(tmp_path / f"at {number}", ns=(moment_ns, moment_ns))
     for number in range(5_000):
         (tmp_path / f"{number}").touch()
+    names = sorted(os.listdir(os.fsencode(tmp_path)))
+    told = [(os.fsdecode(name), os.lstat(os.fsencode(tmp_path) + b"/" + name)) for name in names]
+    seen = [system.Item(name, system.kind_of(one.st_mode), one.st_size, one.st_mtime_ns) for name, one in told]
+    assert {item.kind for item in seen} == {"f", "d", "l", "o"}
     with going(way):
-        found = sorted(system.items(str(tmp_path)))
-    told = [(name, os.lstat(tmp_path / name)) for name in sorted(os.listdir(tmp_path))]
-    assert found == [(name, one.st_mode, one.st_size, one.st_mtime_ns, 0) for name, one in told]
+        inventory = system.inventory(str(tmp_path))
+    assert inventory == system.inventory_of(seen)
+    assert system.items(inventory) == sorted(seen)
+
+
+@both_ways
+def test_the_inventory_of_a_folder_changes_with_all_that_is_told_of_an_image(way: str, tmp_path: Path) -> None:
+    image = tmp_path / "a.png"
+    image.write_bytes(b"picture")
+    with going(way):
+        inventories = [system.inventory(str(tmp_path))]
+        image.chmod(0o600)
+        assert system.inventory(str(tmp_path)) == inventories[0]
+        for change in (
+            lambda: os.utime(image, ns=(5, 5)),
+            lambda: os.truncate(image, 3),
+            lambda: os.utime(image, ns=(5, 5)),
+            lambda: image.rename(tmp_path / "b.png"),
+            lambda: os.symlink("b.png", image),
+        ):
+            change()
+            inventories.append(system.inventory(str(tmp_path)))
+    assert len(set(inventories)) == len(inventories)
+
+
+@both_ways
+def test_of_an_empty_folder_nothing_is_told(way: str, tmp_path: Path) -> None:
+    with going(way):
+        assert system.inventory(str(tmp_path)) == b""
+    assert system.items(b"") == []
+
+
+def test_what_cannot_be_looked_at_is_told_with_the_reason() -> None:
+    item = system.Item("a.png", system.Kind.UNSEEN, errno.EACCES, 0)
+    assert system.items(system.inventory_of([item])) == [item]
 
 
 @both_ways
 def test_a_folder_that_cannot_be_read_is_told(way: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path)
     with going(way):
         with pytest.raises(FileNotFoundError, match="nowhere"):
-            system.items(str(tmp_path / "nowhere"))
+            system.inventory(str(tmp_path / "nowhere"))
         with pytest.raises(NotADirectoryError, match="file"):
-            system.items(str(tmp_path / "file"))
+            system.inventory(str(tmp_path / "file"))
         with pytest.raises(ValueError, match="null"):
-            system.items("a\0b")
+            system.inventory("a\0b")
+        assert system.inventory(str(tmp_path / "link")) == system.inventory(str(tmp_path))
+        with pytest.raises(OSError, match="link"):
+            system.inventory(str(tmp_path / "link"), follows=False)
+
+
+@both_ways
+def test_files_are_read_in_one_go_but_for_those_that_cannot_be(way: str, tmp_path: Path) -> None:
+    contents = [b"", b"a", os.urandom(1_000_003)]
+    for number, content in enumerate(contents):
+        (tmp_path / str(number)).write_bytes(content)
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "to it").symlink_to("1")
+    with going(way):
+        names = ["0", "nowhere", "1", "fifo", ".", "2", "to it"]
+        assert system.read_files([str(tmp_path / name) for name in names]) == [
+            b"", None, b"a", None, None, contents[2], b"a",
+        ]  # fmt: skip
+        assert system.read_files([]) == []
+        with pytest.raises(ValueError, match="null"):
+            system.read_files(["a\0b"])
 
 
 @both_ways
@@ -577,6 +634,10 @@ def test_the_extension_refuses_what_makes_no_sense() -> None:
         _bulk.fsync((1,))  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         _bulk.fsync(["a"])  # type: ignore[list-item]
+    with pytest.raises(TypeError):
+        _bulk.read_each(("a",))  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        _bulk.read_each(["a", 1])  # type: ignore[list-item]
     for number in (1 << 32, 1 << 80):
         with pytest.raises(OverflowError):
             _bulk.fsync([number])

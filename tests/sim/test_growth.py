@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from callsheet import codec, hashing, local, reconcile, store
+from callsheet import codec, hashing, local, reconcile, store, system
 from callsheet.settings import open_library
 from command import environment
 from factory import SETTLED_S, Tree, md5_of
@@ -85,6 +85,8 @@ def test_nothing_is_done_more_often_for_each_image_or_actor_of_a_larger_tree(
         (hashing, "hash_files"),
         (local, "scan"),
         (local, "_examined"),
+        (system, "inventory"),
+        (system, "read_files"),
         (local, "read_stamped"),
         (local, "stamp"),
         (reconcile, "judge"),
@@ -112,4 +114,7 @@ def test_nothing_is_done_more_often_for_each_image_or_actor_of_a_larger_tree(
     first, again, status = found[3_000]
     assert first["hash_files"] == 3_000
     assert not again["hash_files"] + again["judge"] + again["update"] + again["decode"]
-    assert (again["_examined"], status["_examined"], again["list"], status["list"]) == (3_000, 3_000, 3, 0)
+    actors = 3_000 // IMAGES_OF_EACH
+    for looked in again, status:
+        assert (looked["inventory"], looked["read_files"], looked["_examined"]) == (actors, actors, 0)
+    assert (again["list"], status["list"]) == (3, 0)

@@ -411,6 +411,15 @@ class System:
             status.st_mode, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
         )
 
+    def read_files(self, paths: Sequence[str]) -> list[bytes | None]:
+        return [self._content(path) for path in paths]
+
+    def _content(self, path: str) -> bytes | None:
+        try:
+            return self.read_file(path)[0]
+        except OSError:
+            return None
+
     def close(self, descriptor: int) -> None:
         self._disk.close(descriptor)
 
@@ -537,10 +546,13 @@ class System:
         self._engine.call("list", path)
         return list(self._disk.folder(path).names)
 
-    def items(self, path: str) -> list[system.Item]:
+    def inventory(self, path: str, *, follows: bool = True) -> bytes:
         self._engine.call("list", path)
         seen = [(name, Status(inode)) for name, inode in self._disk.folder(path).names.items()]
-        return [system.Item(name, status.st_mode, status.st_size, status.st_mtime_ns, 0) for name, status in seen]
+        return system.inventory_of(
+            system.Item(name, system.kind_of(status.st_mode), status.st_size, status.st_mtime_ns)
+            for name, status in seen
+        )
 
     @contextmanager
     def scandir(self, path: str) -> Iterator[Iterator[Any]]:
