@@ -1,6 +1,6 @@
 """Handing jobs to an executor, few at a time, for there may be a million: the same job on threads of this process and on a cluster.
 
-On a cluster, small jobs go several at once: to hand one over costs more than to look at an actor that has not changed.
+Small jobs go several at once: to hand one over costs as much as to look at an actor that has not changed, and on a cluster more.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ _MOST_TOGETHER = 16
 _TURNS = 4
 """So many times at least each thread of a cluster is to come back for more: else the last ones would be waited for."""
 
+_HERE_TOGETHER = 8
+_HERE_TURNS = 128
+"""The same for threads of this process, all of them together."""
+
 
 def each(
     executor: Executor,
@@ -51,10 +55,13 @@ def each(
     waiting = iter(tasks)
     pending: dict[Future[list[_R]], list[_T]] = {}
     done: SimpleQueue[Future[list[_R]]] = SimpleQueue()
-    together = max(1, min(_MOST_TOGETHER, about // (_TURNS * executor.at_once))) if isinstance(executor, Cluster) else 1
+    cluster = executor if isinstance(executor, Cluster) else None
+    most, turns = (_MOST_TOGETHER, _TURNS * cluster.at_once) if cluster else (_HERE_TOGETHER, _HERE_TURNS)
+    together = max(1, min(most, about // turns))
+    in_flight = cluster.at_once if cluster else _IN_FLIGHT // together
 
     def begin(some: list[_T]) -> None:
-        future = executor.submit(_in_turn, job, shared, some)
+        future = executor.submit(_in_turn, job, shared, some, never if cluster else halt)
         pending[future] = some
         future.add_done_callback(done.put)
 
@@ -72,13 +79,13 @@ def each(
                 for task in some:
                     begin([task])
 
-    with shared.beacon() if isinstance(executor, Cluster) else nullcontext():
+    with shared.beacon() if cluster else nullcontext():
         try:
             while some := list(islice(waiting, together)):
                 if halt():
                     break
                 begin(some)
-                if len(pending) >= (executor.at_once if isinstance(executor, Cluster) else _IN_FLIGHT):
+                if len(pending) >= in_flight:
                     yield from next_done()
             while pending:
                 if halt():
@@ -88,8 +95,9 @@ def each(
             _cancel(pending)
 
 
-def _in_turn(job: Callable[[_S, _T], _R], shared: _S, tasks: Sequence[_T]) -> list[_R]:
-    return [job(shared, task) for task in tasks]
+def _in_turn(job: Callable[[_S, _T], _R], shared: _S, tasks: Sequence[_T], halt: Stop) -> list[_R]:
+    """What the job returns for the first of the tasks, and for those that come before `halt` said so."""
+    return [job(shared, task) for number, task in enumerate(tasks) if not (number and halt())]
 
 
 def _cancel(pending: Iterable[Future[list[_R]]]) -> None:

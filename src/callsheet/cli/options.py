@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -105,4 +104,6 @@ def workers(scheduler: str) -> Iterator[Executor | None]:
 
 def print_json(document: dict[str, Any]) -> None:
     """One JSON document on stdout."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    from callsheet.codec import dump_json
+
+    click.echo(dump_json(document).decode(), nl=False)
