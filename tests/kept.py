@@ -12,7 +12,7 @@ from PIL import Image
 from callsheet.library import Library
 from callsheet.model import Problem
 from callsheet.remote import Remote
-from callsheet.report import Transfer
+from callsheet.result import Transfer
 from factory import USER_BUCKET, Tree
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from callsheet.model import Location, RemoteObject
 from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
 from callsheet.remote.memory import MemoryRemote
-from callsheet.report import Transfer
+from callsheet.result import Transfer
 from factory import SETTLED_S, USER_BUCKET, Tree
 from kept import Witness, carried_out, picture, settled
 

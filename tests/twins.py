@@ -16,7 +16,8 @@ from callsheet import system
 from callsheet.layout import Layout
 from callsheet.library import Library
 from callsheet.remote.directory import DirectoryRemote
-from callsheet.report import Report, Transfer
+from callsheet.report import Report
+from callsheet.result import Transfer
 from callsheet.settings import open_library
 from factory import SETTLED_S, Tree
 from kept import picture

@@ -16,7 +16,7 @@ from callsheet.errors import UnknownImage
 from callsheet.journal import Journal
 from callsheet.layout import printable
 from callsheet.model import Actor, Entry, Manifest, Problem
-from callsheet.report import Curated
+from callsheet.result import Curated
 from callsheet.run import Run
 from callsheet.survey import claim
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from itertools import islice
 from queue import SimpleQueue
 from typing import Protocol, TypeVar
@@ -55,13 +56,12 @@ def each(
     waiting = iter(tasks)
     pending: dict[Future[list[_R]], list[_T]] = {}
     done: SimpleQueue[Future[list[_R]]] = SimpleQueue()
-    cluster = executor if isinstance(executor, Cluster) else None
-    most, turns = (_MOST_TOGETHER, _TURNS * cluster.at_once) if cluster else (_HERE_TOGETHER, _HERE_TURNS)
-    together = max(1, min(most, about // turns))
-    in_flight = cluster.at_once if cluster else _IN_FLIGHT // together
+    is_cluster = isinstance(executor, Cluster)
+    together, in_flight = _lots(executor, about)
+    stop = _Halt(halt)
 
     def begin(some: list[_T]) -> None:
-        future = executor.submit(_in_turn, job, shared, some, never if cluster else halt)
+        future = executor.submit(_in_turn, job, shared, some, never if is_cluster else stop)
         pending[future] = some
         future.add_done_callback(done.put)
 
@@ -79,7 +79,7 @@ def each(
                 for task in some:
                     begin([task])
 
-    with shared.beacon() if cluster else nullcontext():
+    with shared.beacon() if is_cluster else nullcontext():
         try:
             while some := list(islice(waiting, together)):
                 if halt():
@@ -92,12 +92,32 @@ def each(
                     _cancel(pending)
                 yield from next_done()
         finally:
+            stop.ended = True
             _cancel(pending)
 
 
+@dataclass(slots=True)
+class _Halt:
+    """A `Stop` that also says so when nobody waits for results any more."""
+
+    halt: Stop
+    ended: bool = False
+
+    def __call__(self) -> bool:
+        return self.ended or self.halt()
+
+
+def _lots(executor: Executor, about: int) -> tuple[int, int]:
+    """How many jobs go at once, and how many such lots are under way, of so many in all."""
+    if isinstance(executor, Cluster):
+        return max(1, min(_MOST_TOGETHER, about // (_TURNS * executor.at_once))), executor.at_once
+    together = max(1, min(_HERE_TOGETHER, about // _HERE_TURNS))
+    return together, _IN_FLIGHT // together
+
+
 def _in_turn(job: Callable[[_S, _T], _R], shared: _S, tasks: Sequence[_T], halt: Stop) -> list[_R]:
-    """What the job returns for the first of the tasks, and for those that come before `halt` said so."""
-    return [job(shared, task) for number, task in enumerate(tasks) if not (number and halt())]
+    """What the job returns for those of the tasks that come before `halt` says so."""
+    return [job(shared, task) for task in tasks if not halt()]
 
 
 def _cancel(pending: Iterable[Future[list[_R]]]) -> None:

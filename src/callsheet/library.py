@@ -1,39 +1,42 @@
-"""The facade: everything that a shell (or your own program) can ask of a tree."""
+"""The facade: everything that a shell (or your own program) can ask of a tree.
+
+What only some of it needs is imported where it is asked for: `status` is to answer at once.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
-from callsheet import amend, layout, survey, system
-from callsheet.action import Curation, PastRun, Plan, Verb
-from callsheet.amend import Check
-from callsheet.checkup import Checkup
-from callsheet.cluster import Cluster
+from callsheet import layout, survey, system
 from callsheet.errors import Collision, LossRefused, PlanError, UnknownActor, UnknownRun, UsageError
-from callsheet.execute import OnMoved, OnOutcome
-from callsheet.fetch import fetch, presigned
-from callsheet.fsck import SIDES, run_fsck
-from callsheet.journal import Journal
 from callsheet.layout import Layout
 from callsheet.memo import Memos
 from callsheet.model import Actor, Entry, Manifest
-from callsheet.plan import Choice
 from callsheet.remote import Remote
 from callsheet.remote.breaker import Breaker
-from callsheet.remote.contract import Reading
-from callsheet.report import Curated, Proposal, Report, Transfer, distinct
+from callsheet.report import Report, distinct
 from callsheet.run import Run, Stop, SyncOptions, never, new_run_id
 from callsheet.status import Glance, base_image, glance, run_status
 from callsheet.store import Store
-from callsheet.sync import OnProgress, run_sync
-from callsheet.transfer import Pace, carry_out, propose, propose_restore, propose_undo, unsurprised
-from callsheet.trash import Trash, empty, look_into, may_go
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from callsheet.action import Curation, PastRun, Plan, Verb
+    from callsheet.amend import Check
+    from callsheet.checkup import Checkup
+    from callsheet.execute import OnMoved, OnOutcome
+    from callsheet.journal import Journal
+    from callsheet.remote.contract import Reading
+    from callsheet.result import Curated, Proposal, Transfer
+    from callsheet.sync import OnProgress
+    from callsheet.trash import Trash
 
 _T = TypeVar("_T")
 
@@ -50,12 +53,18 @@ class Library:
         self.root = root
         self.where = where
         self.remote = remote
-        self.journal = Journal(root, where)
         self._workers = workers
         self._transfers = transfers
         self._store = Store(root, where)
         self._memos = Memos(root, where)
         self._surveyor = survey.Surveyor(root, where, self._store)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What past runs of this tree did."""
+        from callsheet.journal import Journal
+
+        return Journal(self.root, self.where)
 
     def sync(
         self,
@@ -78,6 +87,8 @@ class Library:
         Jobs run on `executor` (threads, or `cluster.connected(…)`), or on threads of our own. Single failures are in the report's problems; raised are
         `TreeError`, `UnknownActor`, `Collision` (for a named actor), `LossRefused` and `ClusterError`.
         """
+        from callsheet.sync import run_sync
+
         options = SyncOptions(offline, verify, download, dry_run, accept_loss)
         with self._pool(executor) as pool:
             return self._unsurprised(options, lambda run: run_sync(run, tuple(actors), pool, on_progress, stop=stop))
@@ -103,6 +114,9 @@ class Library:
         of our own; of a `cluster.connected(…)`, the workers read the objects that are recorded, and need not see the tree. `TreeError`, `UnknownActor`,
         `UsageError`, `ClusterError`.
         """
+        from callsheet.cluster import Cluster
+        from callsheet.fsck import SIDES, run_fsck
+
         if read not in SIDES:
             raise UsageError(f"There is no side {read!r} to read", hint="Read local, s3 or both.")
         run = self._run(SyncOptions(offline=not SIDES[read][1], dry_run=dry_run))
@@ -134,6 +148,10 @@ class Library:
         as for `sync`; then the plan is for the actors that were looked at. Raises
         what `sync` does, `UnknownImage` if no actor has an image of `only`, and `UsageError`.
         """
+        from callsheet.action import Verb
+        from callsheet.plan import Choice
+        from callsheet.transfer import propose
+
         chosen = _verb(verb)
         if chosen is Verb.RM and not actors:
             raise UsageError("rm is for named actors only", hint="Name them: callsheet rm ACTOR [--only FILE]")
@@ -171,6 +189,8 @@ class Library:
         none, `UnderWay` if it is still going on. An undo is a run, too, and can be taken back by its own id. `stop` is as for `sync`;
         then images of actors that were not looked at are refused.
         """
+        from callsheet.transfer import propose_undo
+
         idle: set[str] = set()  # runs that were killed before they did anything
         is_named = bool(run_id) and not or_before
         journal = self.journal
@@ -197,12 +217,16 @@ class Library:
 
         `UnknownRun` if there was no such run, `UnderWay` if it is still going on, `UnknownImage` if it moved none of `only`.
         """
+        from callsheet.transfer import propose_restore
+
         past = self.journal.read_over(run_id)
         with self._pool(executor) as pool:
             return propose_restore(self._run(SyncOptions(dry_run=dry_run)), past, frozenset(only), pool, on_progress)
 
     def trash(self, *runs: str) -> Trash:
         """What runs (all, or these) have put away, on both sides. `UnknownRun` if one of `runs` has nothing in the trash."""
+        from callsheet.trash import look_into
+
         found = look_into(self.root, self.where, Breaker(self.remote), self.journal)
         if unknown := set(runs) - {heap.run_id for heap in found.heaps}:
             shown = ", ".join(sorted(map(layout.printable, unknown)))
@@ -218,6 +242,8 @@ class Library:
         `UnknownRun`, with nothing
         deleted, if one of `runs` has nothing in the trash.
         """
+        from callsheet.trash import empty, may_go
+
         now = system.now()
         going = may_go(self.trash(*runs), now - older_than, now, named=bool(runs))
         return going if dry_run else empty(self.root, self.where, self.remote, going)
@@ -245,6 +271,9 @@ class Library:
         On a cluster, each worker process is held to the rate by itself. `UsageError`, with nothing done, for a plan that is more than
         uploads and downloads; `ClusterError` if the cluster fails: then it is as if this process had been killed.
         """
+        from callsheet.result import Proposal, Transfer
+        from callsheet.transfer import Pace, carry_out
+
         proposal = plan if isinstance(plan, Proposal) else Proposal(plan, Report(plan.verb.value, (), ()))
         if not proposal.plan.actions and not proposal.plan.marks:
             problems = distinct((*proposal.seen.problems, *proposal.plan.refusals))
@@ -296,6 +325,8 @@ class Library:
         `UnknownImage`; `NoSuchObject` if it is not in S3, by the record or by now; `ObjectChanged`; `ForeignBucket` if it is in one
         that is neither the bucket nor one of the `other_buckets`; or another `RemoteError`.
         """
+        from callsheet.fetch import fetch
+
         found = self._actor(actor)
         return fetch(self.remote, self.where, found, self._claimed(found), filename)
 
@@ -305,6 +336,8 @@ class Library:
         None for a store without such URLs. Raises what `fetch` does, but asks nobody, so the object need not be there; `ValueError`
         for a longer time.
         """
+        from callsheet.fetch import presigned
+
         found = self._actor(actor)
         return presigned(self.remote, self.where, found, self._claimed(found), filename, expires_s)
 
@@ -319,12 +352,16 @@ class Library:
 
         `UnknownImage`, with nothing written, if the manifest records one of them not.
         """
-        return amend.curate(self._run(SyncOptions(dry_run=dry_run)), self.journal, self._actor(actor), changes, check)
+        from callsheet.amend import curate
+
+        return curate(self._run(SyncOptions(dry_run=dry_run)), self.journal, self._actor(actor), changes, check)
 
     def mark(
         self, actor: str, *filenames: str, good: bool | None = None, prompt: str | None = None, dry_run: bool = False
     ) -> tuple[Entry, ...]:
         """Set the mark or prompt of an actor's images, all alike: see `curate`. Returns the images as they are then."""
+        from callsheet.action import Curation
+
         return self.curate(actor, dict.fromkeys(filenames, Curation(good, prompt)), dry_run=dry_run).entries
 
     def adopt(self, folder: str, *, own: bool = False, dry_run: bool = False) -> Actor:
@@ -395,6 +432,8 @@ class Library:
                 past = None
             if past is None:
                 raise
+            from callsheet.transfer import unsurprised
+
             return look(unsurprised(self._run(options), past))
 
     def _run(self, options: SyncOptions) -> Run:
@@ -418,6 +457,8 @@ class Library:
         if executor is not None:
             yield executor
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         pool = ThreadPoolExecutor(workers or self._workers, thread_name_prefix="callsheet")
         try:
             yield pool
@@ -431,6 +472,8 @@ class Library:
 
 
 def _verb(name: Verb | str) -> Verb:
+    from callsheet.action import Verb
+
     planned = (Verb.PUSH, Verb.PULL, Verb.REPAIR, Verb.EVICT, Verb.RM)
     if name not in planned:
         raise UsageError(f"{name!r} is not to be planned", hint=f"One of {', '.join(planned)}.")

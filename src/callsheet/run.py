@@ -6,16 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from callsheet import system
-from callsheet.ahead import HashAhead
-from callsheet.elsewhere import Place, beacon, opened, place
 from callsheet.layout import Layout
 from callsheet.memo import Memos
 from callsheet.model import Actor, HashedFile, Location, Manifest
 from callsheet.remote import Remote
 from callsheet.store import Store
 from callsheet.survey import Surveyor
+
+if TYPE_CHECKING:
+    from callsheet.ahead import HashAhead
+    from callsheet.elsewhere import Place
 
 Stop = Callable[[], bool]
 """Asked now and then: whether to begin nothing more. What is under way is finished."""
@@ -71,14 +74,20 @@ class Run:
     removed: Mapping[str, frozenset[tuple[str, bool]]] = field(default_factory=dict)
 
     def __reduce__(self) -> tuple[Callable[..., Run], tuple[Place, SyncOptions, datetime, bool]]:
+        from callsheet.elsewhere import place
+
         at = place(self.id, self.root, self.where, self.remote, self.url_for)
         return _on_worker, (at, self.options, self.started, self.shows)
 
     def beacon(self) -> AbstractContextManager[None]:
+        from callsheet.elsewhere import beacon
+
         return beacon(self.root, self.where, self.id)
 
 
 def _on_worker(at: Place, options: SyncOptions, started: datetime, shows: bool) -> Run:
+    from callsheet.elsewhere import opened
+
     shared = opened(at)
     return Run(
         at.run_id,

@@ -21,7 +21,8 @@ from callsheet.meter import Meter
 from callsheet.model import Actor, HashedFile, Manifest, Problem, Status
 from callsheet.plan import Choice, Subject, local_may_win, marks_taken_back, planned, restored, taken_back
 from callsheet.remote import Remote
-from callsheet.report import Proposal, Report, Transfer, distinct
+from callsheet.report import Report, distinct
+from callsheet.result import Proposal, Transfer
 from callsheet.run import Run, Stop, never
 from callsheet.site import Site
 from callsheet.sync import OnProgress, run_sync

@@ -310,7 +310,7 @@ MUTANTS = (
         old="Sight.ABSENT if self.listing.complete else Sight.UNKNOWN",
         new="Sight.ABSENT",
         breaks="7",
-        killer="seeds 800-899",
+        killer="seeds 2100-2199",
     ),
     Mutant(
         "actors after a break are taken to have nothing in S3",
@@ -429,8 +429,8 @@ MUTANTS = (
     Mutant(
         "a memo is recalled for files of other sizes and times",
         "memo.py",
-        old="[*map(tuple, scan.found)]",
-        new="[found.filename for found in scan.found]",
+        old="isinstance(folder, local.Scan) else folder\n",
+        new='isinstance(folder, local.Scan) else b"".join(row.partition(b"/")[0] for row in folder.split(b"\\0"))\n',
         breaks="4",
         killer="seeds 0-99",
     ),
@@ -656,7 +656,7 @@ MUTANTS = (
         old='        check_md5(aside, version, f"{printable(path)} changed since it was looked at")\n',
         new="        pass\n",
         breaks="1",
-        killer="seeds 800-899",
+        killer="seeds 1200-1299",
     ),
     Mutant(
         "an object that has changed is taken for the one that was seen",
@@ -677,9 +677,25 @@ MUTANTS = (
     Mutant(
         "a memo is recalled for another manifest",
         "memo.py",
-        old="(*legacy.values(), manifest)",
-        new="legacy.values()",
+        old="*legacy.values(), manifest)",
+        new="*legacy.values())",
         breaks="4",
         killer="seeds 700-799",
+    ),
+    Mutant(
+        "a link is taken for what it leads to when it was first seen",
+        "local.py",
+        old="    return _sorted_out(system.items(inventory), training_dir, actor_folder) if linked else inventory\n",
+        new="    return inventory if linked else inventory\n",
+        breaks="4",
+        killer="tests/sim/test_memos.py::test_what_a_link_leads_to_is_looked_at_each_time",
+    ),
+    Mutant(
+        "a thread goes on with what it was handed after a stop",
+        "dispatch.py",
+        old=" for task in tasks if not halt()]",
+        new=" for task in tasks]",
+        breaks="what was stopped begins nothing more",
+        killer="tests/pure/test_dispatch.py::test_after_a_stop_no_task_is_begun[20-100000]",
     ),
 )

@@ -17,7 +17,7 @@ SOURCE = Path(callsheet.__file__).parent
 
 FLOORS = [
     {"errors", "model", "action"},
-    {"layout", "codec", "legacy", "reconcile", "findings", "etag", "planfile", "plan", "report", "checkup", "invariants"},
+    {"layout", "codec", "legacy", "reconcile", "findings", "etag", "planfile", "plan", "report", "result", "checkup", "invariants"},
     {
         "_bulk", "system", "_md5lanes", "hashing", "ahead", "local", "folders", "locks", "files", "remote", "store", "memo", "meter", "pictures",
         "journal", "cluster", "elsewhere",
@@ -38,7 +38,8 @@ WITHIN = {
     "findings": {"layout"},
     "planfile": {"layout", "codec"},
     "plan": {"layout", "reconcile"},
-    "report": {"layout", "planfile"},
+    "report": {"layout"},
+    "result": {"layout", "planfile", "report"},
     "checkup": {"layout"},
     "invariants": {"layout", "codec", "reconcile", "findings", "etag", "checkup"},
     "system": {"_bulk"},

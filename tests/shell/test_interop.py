@@ -16,7 +16,7 @@ from callsheet.library import Library
 from callsheet.model import Location
 from callsheet.remote.contract import Reading
 from callsheet.remote.s3 import S3Remote
-from callsheet.report import Transfer
+from callsheet.result import Transfer
 from callsheet.settings import open_library
 from factory import SETTLED_S, Tree, md5_of
 from servers import REGION, Server, tool

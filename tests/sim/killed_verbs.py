@@ -27,7 +27,7 @@ from callsheet.library import Library
 from callsheet.remote import Remote
 from callsheet.remote.directory import DirectoryRemote
 from callsheet.remote.s3 import S3Remote
-from callsheet.report import Proposal
+from callsheet.result import Proposal
 from callsheet.settings import open_library
 from factory import Tree
 from sim.world import World, read_rows, read_world, status_of

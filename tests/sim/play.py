@@ -21,7 +21,7 @@ from callsheet.errors import CallsheetError, UsageError
 from callsheet.library import Library
 from callsheet.remote import Remote
 from callsheet.remote.memory import MemoryRemote
-from callsheet.report import Proposal, Transfer
+from callsheet.result import Proposal, Transfer
 from callsheet.settings import open_library
 from factory import USER_BUCKET, Tree, md5_of
 from sim.history import ACTORS, CONTENTS, Step

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from callsheet.model import Location
-from callsheet.report import Transfer
+from callsheet.result import Transfer
 from sim.history import Step
 from sim.world import Beliefs, Image, Row, World, located, status_of
 

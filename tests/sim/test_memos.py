@@ -14,6 +14,7 @@ from callsheet.model import Manifest
 from callsheet.report import Drift, Report
 from callsheet.settings import open_library
 from factory import SETTLED_S, USER_BUCKET, Tree
+from faults import without_extension
 
 ANNA, BELA = "0000_anna", "0001_bela"
 IMAGE = f"{ANNA}_1.png"
@@ -98,6 +99,7 @@ CHANGES: dict[str, Callable[[Tree], object]] = {
     "a file's size": lambda tree: tree.image(ANNA, IMAGE, b"x" * 99),
     "a file more": lambda tree: tree.image(ANNA, f"{ANNA}_9.png"),
     "a file less": lambda tree: (tree.folder(ANNA) / IMAGE).unlink(),
+    "a file that is no image": lambda tree: (tree.folder(ANNA) / "notes.txt").write_text("new"),
     "an object more": lambda tree: tree.object(ANNA, f"{ANNA}_9.png"),
     "an object less": lambda tree: tree.remote.delete(tree.where.location(ANNA, IMAGE)),
     "another object": lambda tree: tree.object(ANNA, IMAGE, b"other"),
@@ -121,6 +123,36 @@ def test_what_has_changed_is_worked_out_and_nothing_else(name: str, tree: Tree, 
     assert set(worked_out) <= {ANNA, ""}
     assert worked_out
     assert _without_memos(tree) == seen.counts
+
+
+def test_what_a_link_leads_to_is_looked_at_each_time(tree: Tree, worked_out: list[str]) -> None:
+    """The link itself stays as it is."""
+    kept, name = tree.folder(ANNA).parent / "kept.png", f"{ANNA}_8.png"
+    outside = tree.root / "outside.png"
+    for path in (kept, outside):
+        path.write_bytes(b"as it was")
+        os.utime(path, (SETTLED_S, SETTLED_S))
+    (tree.folder(ANNA) / name).symlink_to(kept)
+    tree.library().sync()
+    worked_out.clear()
+    assert tree.library().sync().problems == ()
+    assert tree.library().status().actors[0].drift == Drift()
+    assert worked_out == []
+    os.utime(kept, (SETTLED_S + 1, SETTLED_S + 1))
+    assert tree.library().status().actors[0].drift == Drift(touched=(name,))
+    assert tree.library().sync().problems == ()
+    assert worked_out == [ANNA]
+    kept.unlink()
+    kept.symlink_to(outside)
+    assert [problem.code for problem in tree.library().sync().problems] == ["symlink"]
+
+
+def test_a_look_is_the_same_with_the_extension_and_without(
+    tree: Tree, worked_out: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_extension(monkeypatch)
+    assert tree.library().sync().problems == ()
+    assert worked_out == []
 
 
 def test_a_look_that_asks_for_more_is_had(tree: Tree, worked_out: list[str]) -> None:

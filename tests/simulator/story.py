@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from callsheet.errors import CallsheetError, LossRefused
 from callsheet.library import Library
 from callsheet.model import Location
-from callsheet.report import Proposal
+from callsheet.result import Proposal
 from sim.trouble import Inline
 from sim.world import Beliefs, Image
 from simulator.client import Client

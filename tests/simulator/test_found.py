@@ -66,7 +66,7 @@ FOUND: dict[str, History] = {
             (Deed("upload", _IMAGE, "picture 1"),),
             (Deed("sync"),),
             (Deed("save", _IMAGE, "picture 3"),),
-            (Deed("repair", _IMAGE, number=8, strike=Strike("fail", 77)),),
+            (Deed("repair", _IMAGE, number=8, strike=Strike("fail", 81)),),
         ),
         grain_ns=2_000_000_000,
     ),

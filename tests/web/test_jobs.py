@@ -16,7 +16,7 @@ from asking import ask, done, ended, job, listening, sent, wait_until
 from callsheet.action import Plan
 from callsheet.errors import TreeError
 from callsheet.library import Library
-from callsheet.report import Proposal, Transfer
+from callsheet.result import Proposal, Transfer
 from callsheet.run import Stop, new_run_id
 from callsheet.settings import open_library
 from callsheet.web.jobstore import JobStore, Wanted

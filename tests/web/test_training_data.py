@@ -14,7 +14,7 @@ import pytest
 from api_server import Api, running
 from callsheet.layout import s3_url
 from callsheet.library import Library
-from callsheet.report import Curated
+from callsheet.result import Curated
 from callsheet.status import Glance
 from callsheet.web import documents, views
 from callsheet.web.index import Index, Page

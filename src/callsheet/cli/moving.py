@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from callsheet.action import Plan
     from callsheet.library import Library
-    from callsheet.report import Proposal
+    from callsheet.result import Proposal
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -148,7 +148,8 @@ def apply(
     """
     from callsheet import local
     from callsheet.planfile import read_plan
-    from callsheet.report import Proposal, Report
+    from callsheet.report import Report
+    from callsheet.result import Proposal
 
     plan = read_plan(local.read_bytes(file) or b"", file)
     if dry_run:
@@ -239,7 +240,7 @@ def carry_out(
     from callsheet.cli import plantext
     from callsheet.cli.patience import patient
     from callsheet.cli.progress import shown
-    from callsheet.report import Proposal
+    from callsheet.result import Proposal
 
     what = plan.plan if isinstance(plan, Proposal) else plan
     if what.destructive and not yes:

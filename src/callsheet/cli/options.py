@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,6 +94,8 @@ def workers(scheduler: str) -> Iterator[Executor | None]:
     if not scheduler:
         yield None
         return
+    import logging
+
     from callsheet.cluster import connected
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is an error of ours

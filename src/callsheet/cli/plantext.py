@@ -11,7 +11,7 @@ from callsheet.action import Action, Curation, Op, Plan, Verb
 from callsheet.cli.text import by_status, count, write_problems
 from callsheet.layout import printable
 from callsheet.model import Problem
-from callsheet.report import Transfer
+from callsheet.result import Transfer
 from callsheet.trash import Heap, Trash
 
 _RULE = "=" * 80

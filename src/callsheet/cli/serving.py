@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -59,6 +58,8 @@ def serve(
     Prints the address to open. Only this machine reaches it, unless --host says otherwise: then a token is needed, and made up if
     none is given; the address that is printed logs in.
     """
+    import logging
+
     from callsheet.web.options import ServeOptions
     from callsheet.web.serve import serve as run
 

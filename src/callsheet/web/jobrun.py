@@ -10,7 +10,8 @@ from callsheet.action import Outcome, Plan
 from callsheet.errors import UsageError
 from callsheet.library import Library
 from callsheet.model import Problem
-from callsheet.report import Moved, Progress, Proposal
+from callsheet.report import Moved, Progress
+from callsheet.result import Proposal
 from callsheet.web.jobstore import Wanted
 
 LOOKS = ("sync", "verify")

@@ -15,7 +15,8 @@ from callsheet.errors import CallsheetError, Collision, LossRefused, UsageError
 from callsheet.layout import printable
 from callsheet.library import Library
 from callsheet.model import Problem
-from callsheet.report import Moved, Progress, Proposal, distinct
+from callsheet.report import Moved, Progress, distinct
+from callsheet.result import Proposal
 from callsheet.run import Stop, never, new_run_id
 from callsheet.web import jobrun
 from callsheet.web.answers import ApiError

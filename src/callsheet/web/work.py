@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Header, Query, Response
 
 from callsheet.errors import UsageError
-from callsheet.report import outcome_row
+from callsheet.result import outcome_row
 from callsheet.web import views
 from callsheet.web.actors import TheService
 from callsheet.web.answers import errors, json_response
