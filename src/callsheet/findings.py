@@ -1,4 +1,4 @@
-"""What is wrong with an actor's images as they are recorded: told at every run until it is mended.
+"""What is wrong with an actor's images as they are recorded, told at every run until it is mended; and what could not be looked at.
 
 Rules of this module: pure, and it reports only.
 """

@@ -1,10 +1,10 @@
 """What a look at an actor came to, kept beside its manifest, so that the next look need not work it out again.
 
-What a sync comes to follows from what it sees: the manifest's bytes, the folder's names, sizes and times, the legacy files, since when hashes
+What a sync comes to follows from what it sees: the manifest's bytes, the folder's names, kinds, sizes and times, the legacy files, since when hashes
 are settled, and the keys, ETags, sizes and times of a listing. A memo holds digests of these. If the next look sees the very same, nothing was learnt, and what there is to
 tell is in the memo. Rules of this module:
 
-- Everything is looked at each time: a memo saves the thinking, not the looking.
+- Everything is looked at each time: a memo saves the thinking, not the looking. Nothing that was seen is taken apart to be digested.
 - It is kept only if the manifest says of each image what was seen of it, and how it is proven (`settled`); then a look that asks less, without S3,
   would learn nothing either.
 - It is good for the program that wrote it, and for no other version of it.
@@ -31,7 +31,7 @@ from callsheet.layout import RESPONSE, Layout, is_image
 from callsheet.model import Actor, Change, Counts, Entry, Evidence, Listing, Manifest
 
 RESTS_ON = (
-    "model", "layout", "codec", "legacy", "etag", "reconcile", "findings", "hashing", "local", "memo", "observe", "sync",
+    "model", "layout", "codec", "legacy", "etag", "reconcile", "findings", "system", "hashing", "local", "memo", "observe", "sync",
 )  # fmt: skip
 """The modules that decide what a look comes to."""
 

@@ -139,7 +139,7 @@ def run_sync(
     tasks = map(partial(_with_what_is_known, run), tasks)
     early = _sure_to_be_hashed(run, actors) if not isinstance(executor, Cluster) else []
     with HashAhead(early, partial(_files_to_hash, run)) as ahead:
-        run = replace(run, ahead=ahead, shows=on_look is not None)
+        run = replace(run, ahead=ahead if early else None, shows=on_look is not None)
         for outcome in each(executor, _look_and_record, run, tasks, len(actors), _lost, halt):
             outcomes.append(patience.keep(_shown(outcome, on_look)))
             images += outcome.report.counts.total if outcome.report else 0
