@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from callsheet import system
-from callsheet.remote import bulk
+from callsheet.remote import wire
 
 
 @dataclass(frozen=True)
@@ -183,10 +183,26 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _answer  # noqa: N815
 
 
+WAYS = ["through Python"] if wire._receive is None else ["straight", "through Python"]
+needs_extension = pytest.mark.skipif("straight" not in WAYS, reason="the extension was not built")
+both_ways = pytest.mark.parametrize("way", WAYS)
+
+
+@contextlib.contextmanager
+def going(way: str) -> Iterator[None]:
+    """With the extension (`straight`), or without it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if way == "through Python":
+            without_extension(patch)
+        yield
+
+
 def without_extension(patch: pytest.MonkeyPatch) -> None:
     """As where no C compiler was: bodies of transfers pass through Python."""
-    patch.setattr(bulk, "_receive", None)
-    patch.setattr(bulk, "_send", None)
+    patch.setattr(wire, "_receive", None)
+    patch.setattr(wire, "_send", None)
+    patch.setattr(wire, "_exchange", None)
+    patch.setattr(wire, "_quiet", None)
     patch.setattr(system, "_write_in_c", None)
     patch.setattr(system, "_fsync_in_c", None)
     patch.setattr(system, "_inventory_in_c", None)

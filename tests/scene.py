@@ -47,8 +47,8 @@ class Meddled(MemoryRemote):
         self._now("head", location)
         return found
 
-    def read(self, location: Location, *, if_match: str) -> Reading:
-        reading = super().read(location, if_match=if_match)
+    def read(self, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:
+        reading = super().read(location, if_match=if_match, into=into)
         self._now("read", location)
         return reading
 

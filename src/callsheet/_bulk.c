@@ -1,12 +1,9 @@
-/* Bodies between sockets, memory and files, many files to disk, all that is in a folder: what Python does piece by piece, giving
- * the GIL away and taking it again each time. Rules:
+/* Many files to disk, all that is in a folder: what Python does piece by piece, giving the GIL away and taking it again each
+ * time. Rules:
  *
- *  - One call moves one body, writes or flushes a batch of files, reads some, or looks at one folder; the GIL is not held meanwhile.
+ *  - One call writes or flushes a batch of files, reads some, or looks at one folder; the GIL is not held meanwhile.
  *  - Threads of its own do nothing but wait for the disk, and end before the call does. Signals do not reach them.
- *  - A socket that has nothing to give, or takes nothing, is waited for as long as the caller says, each time anew, as
- *    Python's own sockets do. Ctrl-C ends the wait.
- *  - What was moved is always told, beside what went wrong, and on which side: nothing is lost or moved twice.
- *  - The caller's memory is all that there is.
+ *  - What went wrong is told of each file by itself.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -17,23 +14,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/sendfile.h>
-#endif
 
 enum {
-    /* As much as is sent before Ctrl-C is looked for. */
-    MOST_SENT_BYTES = 1 << 20,
     /* Past the page cache goes what begins and ends at a multiple of this, in memory and in the file: every disk and file
      * system that can do so at all can do it then. */
     PAGE_BYTES = 4096,
@@ -49,127 +40,15 @@ enum {
     MOST_TOLD_BYTES = 1 + 4 + 1 + 3 * 20,
 };
 
-/* One body under way: `moved` bytes of it are in memory, or sent. An errno of 0 is none; `ended` is set if the giving side
- * (of a file: its end) came before all was moved. */
-struct moving {
-    int socket;
+/* A descriptor, or -1 with errno set: a signal is no reason. */
+static int open_patiently(const char *path, int flags)
+{
     int file;
-    uint8_t *memory;
-    int64_t size;
-    int timeout_ms;
-    int64_t moved;
-    int socket_error;
-    int file_error;
-    int ended;
-};
-
-/* 0 once the socket is ready, or an errno: ETIMEDOUT, EINTR. */
-static int wait_for(int socket, short events, int timeout_ms)
-{
-    struct pollfd one = {.fd = socket, .events = events};
-    int ready = poll(&one, 1, timeout_ms);
-    if (ready > 0) {
-        return 0;
-    }
-    return ready == 0 ? ETIMEDOUT : errno;
-}
-
-/* Receives until `size` bytes are there, something goes wrong, or a signal comes (EINTR). */
-static void receive_body(struct moving *m)
-{
-    while (m->moved < m->size && !m->socket_error && !m->ended) {
-        ssize_t got = recv(m->socket, m->memory + m->moved, (size_t)(m->size - m->moved), MSG_DONTWAIT);
-        if (got > 0) {
-            m->moved += got;
-        } else if (got == 0) {
-            m->ended = 1;
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            m->socket_error = wait_for(m->socket, POLLIN, m->timeout_ms);
-        } else {
-            m->socket_error = errno;
-        }
-    }
-}
-
-#ifdef __linux__
-/* Sends from where the file stands until `size` bytes have gone, something goes wrong, or a signal comes (EINTR). */
-static void send_body(struct moving *m)
-{
-    while (m->moved < m->size && !m->socket_error && !m->file_error && !m->ended) {
-        int64_t left = m->size - m->moved;
-        ssize_t sent = sendfile(m->socket, m->file, NULL, left < MOST_SENT_BYTES ? (size_t)left : MOST_SENT_BYTES);
-        if (sent > 0) {
-            m->moved += sent;
-        } else if (sent == 0) {
-            m->ended = 1;
-        } else if (errno == EAGAIN) {
-            m->socket_error = wait_for(m->socket, POLLOUT, m->timeout_ms);
-        } else if (errno == EIO || errno == EINVAL || errno == EBADF || errno == ESTALE) {
-            m->file_error = errno;
-        } else {
-            m->socket_error = errno;
-        }
-    }
-}
-#endif
-
-/* Whether to go on after a signal: 1, or 0 with an exception set if its handler raised. */
-static int goes_on(struct moving *m)
-{
-    if (m->socket_error != EINTR) {
-        return 0;
-    }
-    m->socket_error = 0;
-    return PyErr_CheckSignals() == 0;
-}
-
-PyDoc_STRVAR(receive_doc,
-             "receive(socket, buffer, timeout_ms, /)\n--\n\n"
-             "Fill a buffer with what comes from a socket, a descriptor.\n\n"
-             "Returns (received_bytes, socket_error): an errno, or 0. Fewer bytes without an error: the other side ended\n"
-             "the connection. A wait of more than `timeout_ms` for a byte is ETIMEDOUT.");
-
-static PyObject *receive(PyObject *Py_UNUSED(module), PyObject *arguments)
-{
-    struct moving m = {0};
-    Py_buffer view;
-    if (!PyArg_ParseTuple(arguments, "iw*i:receive", &m.socket, &view, &m.timeout_ms)) {
-        return NULL;
-    }
-    m.memory = view.buf;
-    m.size = view.len;
     do {
-        Py_BEGIN_ALLOW_THREADS
-        receive_body(&m);
-        Py_END_ALLOW_THREADS
-    } while (goes_on(&m));
-    PyBuffer_Release(&view);
-    return PyErr_Occurred() ? NULL : Py_BuildValue("(Li)", (long long)m.moved, m.socket_error);
+        file = open(path, flags, 0666);
+    } while (file < 0 && errno == EINTR);
+    return file;
 }
-
-#ifdef __linux__
-PyDoc_STRVAR(send_doc,
-             "send(socket, file, size_bytes, timeout_ms, /)\n--\n\n"
-             "Send the next `size_bytes` bytes of a file. Both are descriptors; there is no TLS between them.\n\n"
-             "Returns (sent_bytes, socket_error, file_error): errnos, or 0. Fewer bytes without an error: the file ended.\n"
-             "A wait of more than `timeout_ms` until the socket takes a byte is ETIMEDOUT.");
-
-static PyObject *send_(PyObject *Py_UNUSED(module), PyObject *arguments)
-{
-    struct moving m = {0};
-    long long size;
-    if (!PyArg_ParseTuple(arguments, "iiLi:send", &m.socket, &m.file, &size, &m.timeout_ms)) {
-        return NULL;
-    }
-    m.size = size;
-    do {
-        Py_BEGIN_ALLOW_THREADS
-        send_body(&m);
-        Py_END_ALLOW_THREADS
-    } while (goes_on(&m));
-    return PyErr_Occurred() ? NULL : Py_BuildValue("(Lii)", (long long)m.moved, m.socket_error, m.file_error);
-}
-#endif
 
 /* A new file: what is to be in it, from where it stands, and its modification time. `error` is an errno, or 0. */
 struct fresh {
@@ -424,7 +303,7 @@ struct looking {
 
 static void open_folder(const char *path, int flags, struct looking *l)
 {
-    int file = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | flags);
+    int file = open_patiently(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | flags);
     l->folder = file < 0 ? NULL : fdopendir(file);
     l->error = l->folder ? 0 : errno;
     if (file >= 0 && !l->folder) {
@@ -588,7 +467,7 @@ static int read_some(int file, struct whole *w, size_t room)
 
 static void read_whole(struct whole *w)
 {
-    int file = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int file = open_patiently(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file < 0 || fstat(file, &w->status) < 0) {
         w->error = errno;
     } else if (S_ISREG(w->status.st_mode)) {
@@ -692,10 +571,6 @@ static PyObject *read_each(PyObject *Py_UNUSED(module), PyObject *list)
 }
 
 static PyMethodDef methods[] = {
-    {"receive", receive, METH_VARARGS, receive_doc},
-#ifdef __linux__
-    {"send", send_, METH_VARARGS, send_doc},
-#endif
     {"write_durably", write_durably, METH_O, write_durably_doc},
     {"fsync", fsync_, METH_O, fsync_doc},
     {"inventory", inventory, METH_VARARGS, inventory_doc},
@@ -711,7 +586,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "callsheet._bulk",
-    .m_doc = "Bodies between sockets, memory and files, many files to disk, and all that is in a folder, without the GIL.",
+    .m_doc = "Many files to disk, and all that is in a folder, without the GIL.",
     .m_methods = methods,
     .m_slots = slots,
 };

@@ -131,7 +131,8 @@ def _fetch(site: Site, action: Action, memory: memoryview | None, arrived: set[s
     """
     check_place(site, action)
     wanted, path = side(action.s3), site.path(action)
-    reading = site.remote.read(action.location, if_match=str(wanted.etag))
+    freely = memory if site.meter.limit_bytes_s is None else None
+    reading = site.remote.read(action.location, if_match=str(wanted.etag), into=freely)
     kept = None
     try:
         with ExitStack() as stack:
@@ -176,8 +177,8 @@ def fetched_ns(described: RemoteObject) -> int:
 
 
 def _fill(site: Site, reading: Reading, memory: memoryview) -> None:
-    if reading.fill is not None and site.meter.limit_bytes_s is None:
-        for size_bytes in reading.fill(memory):
+    if reading.fill is not None:
+        for size_bytes in reading.fill():
             site.meter.pass_on(size_bytes)
         return
     filled = 0

@@ -37,9 +37,9 @@ class Failing(MemoryRemote):
         self._fail(None)
         return super().head(location)
 
-    def read(self, location: Location, *, if_match: str) -> Reading:
+    def read(self, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:
         self._fail(self.body)
-        return super().read(location, if_match=if_match)
+        return super().read(location, if_match=if_match, into=into)
 
     def put(self, location: Location, body: bytes | Source, *, md5: str, replaces: Held = ANYTHING) -> str:
         self._fail(self.body)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from behind import Faulty, faulty_tree
-from callsheet.remote import bulk, session
+from callsheet.remote import session, wire
 from faults import without_extension
 from proxy import (
     proxy,
@@ -29,7 +29,7 @@ def bodies(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Which way bodies go; without the extension there is but one."""
     if request.param == "through Python":
         without_extension(monkeypatch)
-    elif bulk._receive is None:
+    elif wire._receive is None:
         pytest.skip("the extension was not built")
 
 

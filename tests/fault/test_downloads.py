@@ -37,8 +37,8 @@ class Changing(MemoryRemote):
         self.reads = 0
         """How many blocks were."""
 
-    def read(self, location: Location, *, if_match: str) -> Reading:
-        reading = super().read(location, if_match=if_match)
+    def read(self, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:
+        reading = super().read(location, if_match=if_match, into=into)
         reading = replace(reading, blocks=self._counted(reading.blocks))
         if not location.key.endswith(BAD) or not self.times:
             return reading

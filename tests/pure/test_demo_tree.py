@@ -44,7 +44,7 @@ class Shelf:
     def head(self, location: Location) -> RemoteObject:
         raise AssertionError("a demo is written without looking")
 
-    def read(self, location: Location, *, if_match: str) -> Reading:
+    def read(self, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:
         raise AssertionError("a demo is written without looking")
 
     def copy(self, source: Location, target: Location, *, if_match: str, replaces: Held = ANYTHING) -> str:

@@ -19,7 +19,7 @@ FLOORS = [
     {"errors", "model", "action"},
     {"layout", "codec", "legacy", "reconcile", "findings", "etag", "planfile", "plan", "report", "result", "checkup", "invariants"},
     {
-        "_bulk", "system", "_md5lanes", "hashing", "ahead", "local", "folders", "locks", "files", "remote", "store", "memo", "meter", "pictures",
+        "_bulk", "_wire", "system", "_md5lanes", "hashing", "ahead", "local", "folders", "locks", "files", "remote", "store", "memo", "meter", "pictures",
         "journal", "cluster", "elsewhere",
     },
     {
@@ -49,7 +49,7 @@ WITHIN = {
     "folders": {"local", "system"},
     "locks": {"local", "folders", "system"},
     "files": {"local", "folders", "locks", "system"},
-    "remote": {"_bulk", "system"},
+    "remote": {"_wire", "system"},
     "store": {"local", "folders", "locks", "files", "system"},
     "meter": {"system"},
     "pictures": {"system"},
@@ -176,7 +176,7 @@ def _calls_of_the_machine(path: Path) -> Iterator[str]:
                 yield f"{node.lineno}: os.{name}"
 
 
-@pytest.mark.parametrize("room", sorted(BELOW_THE_SHELLS - {"_bulk", "_md5lanes"}))
+@pytest.mark.parametrize("room", sorted(BELOW_THE_SHELLS - {"_bulk", "_wire", "_md5lanes"}))
 def test_the_machine_is_asked_through_one_module_and_the_network_by_the_stores(room: str) -> None:
     for path in (path for path in _modules() if _room(path) == room):
         outside = {name for name in _imports(path) if not name.startswith("callsheet.")}

@@ -82,9 +82,9 @@ class Watched(MemoryRemote):
         self.asked.add(location.bucket)
         return super().head(location)
 
-    def read(self, location: Location, *, if_match: str) -> Reading:
+    def read(self, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:
         self.asked.add(location.bucket)
-        return super().read(location, if_match=if_match)
+        return super().read(location, if_match=if_match, into=into)
 
 
 @pytest.mark.parametrize(

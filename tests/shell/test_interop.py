@@ -193,9 +193,9 @@ def test_what_other_programs_uploaded_is_evicted_pulled_and_removed_like_our_own
     reads: list[str] = []
     read = S3Remote.read
 
-    def counted(self: S3Remote, location: Location, *, if_match: str) -> Reading:
+    def counted(self: S3Remote, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:
         reads.append(layout.key_filename(location))
-        return read(self, location, if_match=if_match)
+        return read(self, location, if_match=if_match, into=into)
 
     assert bucket.run("push").outcomes == ()
     proposal = bucket.library().plan("evict")

@@ -386,10 +386,10 @@ def test_one_object_that_cannot_be_read_does_not_blind_the_run(tree: Tree, monke
         tree.remote.store(tree.where.location(actor, "a.png"), b"gone", etag=md5_of(b"opaque"), etag_is_md5=False)
     read = MemoryRemote.read
 
-    def broken(self: MemoryRemote, location: Location, *, if_match: str) -> Reading:
+    def broken(self: MemoryRemote, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:
         if "0002_x" in location.key:
             raise Unreachable("the connection broke")
-        return read(self, location, if_match=if_match)
+        return read(self, location, if_match=if_match, into=into)
 
     monkeypatch.setattr(MemoryRemote, "read", broken)
     report = tree.library().sync()

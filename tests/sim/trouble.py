@@ -107,8 +107,8 @@ class Troubled:
     def head(self, location: Location) -> RemoteObject:
         return self._through(f"look at {location}", lambda: self._remote.head(location))
 
-    def read(self, location: Location, *, if_match: str) -> Reading:
-        reading = self._through(f"read {location}", lambda: self._remote.read(location, if_match=if_match))
+    def read(self, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:
+        reading = self._through(f"read {location}", lambda: self._remote.read(location, if_match=if_match, into=into))
 
         def blocks() -> Generator[bytes]:
             for block in reading.blocks:

@@ -38,7 +38,7 @@ class Client:
         self._engine.call("head", str(location), side="store")
         return self._cloud.get(location).described
 
-    def read(self, location: Location, *, if_match: str) -> Reading:
+    def read(self, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:
         self._engine.call("get", str(location), side="store")
         found = self._cloud.read(location, if_match)
 

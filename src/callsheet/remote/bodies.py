@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from callsheet.errors import BadDigest, LocalError
 from callsheet.model import Location
-from callsheet.remote import bulk
+from callsheet.remote import wire
 from callsheet.remote.contract import Source
 from callsheet.remote.names import shown
 
@@ -77,10 +77,10 @@ class Straight:
         return self._pieces(self.size_bytes)
 
     def send(self, sock: socket.socket) -> None:
-        """All of it, to a socket of which `bulk.sends`. Raises as `blocks`, and what sockets do."""
+        """All of it, to a socket of which `wire.sends`. Raises as `blocks`, and what sockets do."""
         left_bytes = self.size_bytes
         while left_bytes:
-            moved = bulk.send(sock, self.file.fileno(), min(left_bytes, BLOCK_BYTES))
+            moved = wire.send(sock, self.file.fileno(), min(left_bytes, BLOCK_BYTES))
             if moved is None:  # the file system cannot do it
                 for piece in self._pieces(left_bytes):
                     sock.sendall(piece)
@@ -93,6 +93,14 @@ class Straight:
                 raise moved.socket_error
             if not moved.size_bytes:
                 raise _ended_early(self.location, left_bytes)
+
+    def went(self, done: wire.Exchanged) -> None:
+        """All of it was to go with an exchange. Raises if the file is why it did not."""
+        self.sent(done.sent_bytes)
+        if done.file_error is not None:
+            raise _unreadable(self.location, done.file_error) from done.file_error
+        if done.sent_bytes < self.size_bytes and not done.refused and done.socket_error is None:
+            raise _ended_early(self.location, self.size_bytes - done.sent_bytes)
 
     def _pieces(self, size_bytes: int) -> Iterator[memoryview]:
         return (piece for block in blocks(self.file, size_bytes, self.location) for piece in _pieces(block))

@@ -35,8 +35,10 @@ class Breaker:
     def head(self, location: Location) -> RemoteObject:
         return self._asked(location.bucket, lambda: self._remote.head(location))
 
-    def read(self, location: Location, *, if_match: str) -> Reading:
-        return self._asked(location.bucket, lambda: self._remote.read(location, if_match=if_match), at=location)
+    def read(self, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:
+        return self._asked(
+            location.bucket, lambda: self._remote.read(location, if_match=if_match, into=into), at=location
+        )
 
     def put(self, location: Location, body: bytes | Source, *, md5: str, replaces: Held = ANYTHING) -> str:
         return self._asked(

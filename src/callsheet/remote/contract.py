@@ -48,13 +48,14 @@ class Reading:
 
     The blocks raise `Unreachable` if they end short of `described.size_bytes`. Nothing else checks them: that is for the reader.
 
-    `fill`, if the store has it, puts the bytes into memory instead, `described.size_bytes` of them from the start of a buffer, and tells how many
-    each time: with less ado than block by block. It raises what the blocks do, and `Unreachable` if more comes. The blocks are closed all the same.
+    `fill`, if the store has it, puts the bytes into the memory that `Remote.read` was given for them instead, `described.size_bytes` of them from
+    its start, and tells how many each time: with less ado than block by block. It raises what the blocks do, and `Unreachable` if more comes. The
+    blocks are closed all the same.
     """
 
     described: RemoteObject
     blocks: Generator[bytes | bytearray]
-    fill: Callable[[memoryview], Iterator[int]] | None = None
+    fill: Callable[[], Iterator[int]] | None = None
 
 
 class Remote(Protocol):
@@ -84,8 +85,12 @@ class Remote(Protocol):
         """One object's description, with its MD5 if the store knows one. `NoSuchObject` if it is not there."""
         ...
 
-    def read(self, location: Location, *, if_match: str) -> Reading:
-        """Begin to read the object, if its ETag still is `if_match`, else `ObjectChanged`; with its MD5 if the store knows one."""
+    def read(self, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:
+        """Begin to read the object, if its ETag still is `if_match`, else `ObjectChanged`; with its MD5 if the store knows one.
+
+        With `into`, memory of its size, some stores put its bytes there: the reading's `fill` is how they are asked for. Until that has ended,
+        the memory may hold anything.
+        """
         ...
 
     def put(self, location: Location, body: bytes | Source, *, md5: str, replaces: Held = ANYTHING) -> str:

@@ -5,7 +5,6 @@ urllib3 makes them (TLS, tunnels, TLS through TLS); what is said on them is `tra
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
 import weakref
@@ -19,6 +18,7 @@ from urllib3 import exceptions as u3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from callsheet import system
+from callsheet.remote import wire
 from callsheet.remote.aws import proxy_for
 
 CONNECT_TIMEOUT_S = 2.0
@@ -143,11 +143,7 @@ class _HTTPSConnection(_Dialing, HTTPSConnection):
 
 def _is_quiet(connection: HTTPConnection) -> bool:
     """Whether nothing has come on a kept connection since: neither its end nor bytes that nobody asked for."""
-    if connection.sock is None:
-        return False
-    waiting = select.poll()
-    waiting.register(connection.sock, select.POLLIN)
-    return not waiting.poll(0)
+    return connection.sock is not None and wire.is_quiet(connection.sock)
 
 
 def _close_all(idle: deque[HTTPConnection]) -> None:

@@ -82,7 +82,7 @@ class DirectoryRemote:
         with _mapped(f"look at {shown(location)}"):
             return self._described(location, self._file(location, "look at"))
 
-    def read(self, location: Location, *, if_match: str) -> Reading:
+    def read(self, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:  # noqa: ARG002  in blocks
         with _mapped(f"read {shown(location)}"), contextlib.ExitStack() as stack:
             file = stack.enter_context(system.open_file(self._file(location, "read"), "rb"))
             before, md5 = self._hashed(file)

@@ -81,7 +81,8 @@ _REGION_FORM = re.compile(r"[a-z0-9-]{1,40}", re.ASCII)
 class Request:
     """One request as S3 means it, before it is addressed and signed. `verb` is the word for it in a message.
 
-    `slow` is one that S3 answers with 200 before it is done, so that its failure may stand in the body of a success.
+    `slow` is one that S3 answers with 200 before it is done, so that its failure may stand in the body of a success. The body of a success may
+    come `into` memory.
     """
 
     verb: str
@@ -93,6 +94,7 @@ class Request:
     body: bytes | Source | None = None
     place: str = ""
     slow: bool = False
+    into: memoryview | None = None
 
     @property
     def task(self) -> str:

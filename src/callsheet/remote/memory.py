@@ -47,7 +47,7 @@ class MemoryRemote:
     def head(self, location: Location) -> RemoteObject:
         return self._stored(location, "look at").described
 
-    def read(self, location: Location, *, if_match: str) -> Reading:
+    def read(self, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:  # noqa: ARG002  in blocks
         stored = self._stored(location, "read")
         if stored.described.etag != if_match:
             raise changed("read", location)

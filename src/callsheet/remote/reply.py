@@ -12,10 +12,11 @@ import io
 import re
 import socket
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from callsheet.remote import bulk
-from callsheet.remote.bulk import Moved
+from callsheet.remote import wire
+from callsheet.remote.wire import Moved
 
 _HEAD_BYTES = 1 << 16
 """Longer headers are unusual."""
@@ -30,6 +31,9 @@ _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _LENGTH_DIGITS = 18
 _WITHOUT_BODY = (204, 304)
 
+NO_MEMORY = memoryview(bytearray())
+"""Where no body goes."""
+
 
 class Reply(Protocol):
     """One answer; status and headers have come. `headers` have lower-case names. All may raise what sockets and `http.client` do."""
@@ -41,8 +45,9 @@ class Reply(Protocol):
         """The next bytes of the body, as many as asked for if there are so many; none at its end. Raises if that comes early."""
         ...
 
-    def readinto(self, buffer: memoryview) -> int:
-        """As `read`, but into memory: how many bytes came, which may be less than there is room for; 0 at the end of the body.
+    def fill(self, most_bytes: int) -> int:
+        """As `read`, but into the memory that is there for the body, after those before: how many came, which may be fewer than were asked for;
+        0 at the end of the body, and of the memory.
 
         What goes wrong after some have come is raised by the next call.
         """
@@ -56,26 +61,51 @@ class Reply(Protocol):
     def close(self) -> None: ...
 
 
-def receive(sock: socket.socket, method: str, *, last: bool) -> Reply:
-    """The answer to a request that was sent. `last`: there will be none after it. Raises what sockets and `http.client` do."""
-    begun = bytearray()
-    while (searched := len(begun)) < _HEAD_BYTES:
-        come = sock.recv(_FIRST_BYTES)
-        begun += come
-        end = begun.find(b"\r\n\r\n", max(0, searched - 3))
+@dataclass(slots=True)
+class Begun:
+    """What has come of an answer: `text` from its beginning, and after that `filled_bytes` of the body, which are in the memory for it; and
+    what went wrong then. Nothing yet, unless something is said."""
+
+    text: bytearray = field(default_factory=bytearray)
+    filled_bytes: int = 0
+    failure: OSError | None = None
+
+
+def receive(
+    sock: socket.socket,
+    method: str,
+    *,
+    last: bool,
+    into: memoryview = NO_MEMORY,
+    begun: Begun | None = None,
+) -> Reply:
+    """The answer to a request that was sent. `last`: there will be none after it. The body may come `into` memory, see `Reply.fill`. `begun` is what
+    was received before. Raises what sockets and `http.client` do."""
+    begun = begun or Begun()
+    text, searched = begun.text, 0
+    while True:
+        end = text.find(b"\r\n\r\n", max(0, searched - 3))
         if end >= 0:
-            usual = _usual(sock, method, begun, end, last=last)
+            usual = _usual(sock, method, begun, end, into, last=last)
             if usual is not None:
                 return usual
             break
-        if not come or _BARE_LINE_FEED.search(begun, searched):
+        if len(text) >= _HEAD_BYTES or _BARE_LINE_FEED.search(text, searched):
             break
-    return _Unusual(sock, method, begun, last=last)
+        if begun.failure is not None:
+            raise begun.failure
+        searched = len(text)
+        come = sock.recv(_FIRST_BYTES)
+        if not come:
+            break
+        text += come
+    text += into[: begun.filled_bytes]
+    return _Unusual(sock, method, text, into, last=last)
 
 
-def _usual(sock: socket.socket, method: str, begun: bytearray, end: int, *, last: bool) -> _Usual | None:
+def _usual(sock: socket.socket, method: str, begun: Begun, end: int, into: memoryview, *, last: bool) -> _Usual | None:
     """The answer whose headers end at `end`, if it has the usual form."""
-    first, _, lines = begun[: end + 2].decode("latin-1").partition("\r\n")
+    first, _, lines = begun.text[: end + 2].decode("latin-1").partition("\r\n")
     status = _STATUS.fullmatch(first)
     if status is None or int(status[1]) in _WITHOUT_BODY or _FIELDS.fullmatch(lines) is None:
         return None
@@ -87,39 +117,56 @@ def _usual(sock: socket.socket, method: str, begun: bytearray, end: int, *, last
     if twice or not sound or "transfer-encoding" in headers:
         return None
     size_bytes = 0 if method == "HEAD" else int(length)
-    left = begun[end + 4 :]
+    del begun.text[: end + 4]
     # Bytes that nobody asked for: whose answer they are the beginning of is not known.
-    last = last or "close" in headers.get("connection", "").lower() or len(left) > size_bytes
-    return _Usual(sock, int(status[1]), headers, left, size_bytes, last=last)
+    last = last or "close" in headers.get("connection", "").lower() or len(begun.text) > size_bytes
+    return _Usual(sock, int(status[1]), headers, begun, size_bytes, into, last=last)
 
 
 class _Usual:
-    """A `Reply` of the usual form. `begun` is what came of the body, of `size_bytes`, together with the headers."""
+    """A `Reply` of the usual form. `begun` is what came of the body, of `size_bytes`, which is in memory if it fits there, or else in the text."""
 
     def __init__(
         self,
         sock: socket.socket,
         status: int,
         headers: Mapping[str, str],
-        begun: bytearray,
+        begun: Begun,
         size_bytes: int,
+        into: memoryview,
         *,
         last: bool,
     ) -> None:
         self.status = status
         self.headers = headers
         self._sock = sock
-        self._begun = begun
+        self._begun = begun.text
+        self._ahead_bytes = begun.filled_bytes
+        self._into = into
         self._left_bytes = size_bytes
         self._last = last
-        self._failure: OSError | None = None
+        self._failure = begun.failure
 
     def read(self, most_bytes: int) -> bytes | bytearray:
+        if self._ahead_bytes:
+            into = self._into
+            return bytearray(into[: self.fill(most_bytes)])
         block = bytearray(min(most_bytes, self._left_bytes))
-        filled = self.readinto(memoryview(block))
+        filled = self._readinto(memoryview(block))
         return block if filled == len(block) else block[:filled]
 
-    def readinto(self, buffer: memoryview) -> int:
+    def fill(self, most_bytes: int) -> int:
+        wanted = min(most_bytes, len(self._into))
+        if self._ahead_bytes:
+            filled = min(wanted, self._ahead_bytes)
+            self._ahead_bytes -= filled
+            self._left_bytes -= filled
+        else:
+            filled = self._readinto(self._into[:wanted])
+        self._into = self._into[filled:]
+        return filled
+
+    def _readinto(self, buffer: memoryview) -> int:
         wanted = min(len(buffer), self._left_bytes)
         filled = min(wanted, len(self._begun))
         buffer[:filled] = self._begun[:filled]
@@ -135,7 +182,7 @@ class _Usual:
         """How many bytes came, all but if the other side ended the connection, or something goes wrong. That is raised if nothing came before."""
         if self._failure is not None:
             raise self._failure
-        moved = bulk.receive(self._sock, buffer) if bulk.receives(self._sock) else _through_python(self._sock, buffer)
+        moved = wire.receive(self._sock, buffer) if wire.is_plain(self._sock) else _through_python(self._sock, buffer)
         self._failure = moved.socket_error
         if self._failure is not None and not moved.size_bytes and not begun:
             raise self._failure
@@ -150,7 +197,7 @@ class _Usual:
 
 
 def _through_python(sock: socket.socket, buffer: memoryview) -> Moved:
-    """As `bulk.receive`, for whatever has the methods of a socket."""
+    """As `wire.receive`, for whatever has the methods of a socket."""
     filled = 0
     try:
         while filled < len(buffer) and (come := sock.recv_into(buffer[filled:])):
@@ -163,7 +210,8 @@ def _through_python(sock: socket.socket, buffer: memoryview) -> Moved:
 class _Unusual:
     """A `Reply` as `http.client` reads it. `begun` is what was received of it."""
 
-    def __init__(self, sock: socket.socket, method: str, begun: bytearray, *, last: bool) -> None:
+    def __init__(self, sock: socket.socket, method: str, begun: bytearray, into: memoryview, *, last: bool) -> None:
+        self._into = into
         self._last = last
         self._response = http.client.HTTPResponse(_Replayed(begun, sock), method=method)  # type: ignore[arg-type]
         try:
@@ -184,9 +232,10 @@ class _Unusual:
             raise http.client.IncompleteRead(b"", self._response.length)
         return block
 
-    def readinto(self, buffer: memoryview) -> int:
-        block = self.read(len(buffer))
-        buffer[: len(block)] = block
+    def fill(self, most_bytes: int) -> int:
+        block = self.read(min(most_bytes, len(self._into)))
+        self._into[: len(block)] = block
+        self._into = self._into[len(block) :]
         return len(block)
 
     @property

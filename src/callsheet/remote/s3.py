@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from callsheet.errors import BrokenListing
 from callsheet.layout import endpoint_url, printable, s3_url
 from callsheet.model import Location, RemoteObject
-from callsheet.remote.answers import read_page
 from callsheet.remote.conditions import Heeded
 from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
 from callsheet.remote.failures import Request
@@ -48,6 +47,8 @@ class S3Remote:
         return partial(S3Remote, self._region, anonymous=self._anonymous, endpoint_url=self._endpoint_url), ()
 
     def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
+        from callsheet.remote.answers import read_page
+
         check_bucket(bucket)
         check_text(prefix)
         last, token = "", ""
@@ -70,11 +71,11 @@ class S3Remote:
         check_location(location)
         return head(self._session(), location)
 
-    def read(self, location: Location, *, if_match: str) -> Reading:
+    def read(self, location: Location, *, if_match: str, into: memoryview | None = None) -> Reading:
         from callsheet.remote.download import read_object
 
         check_location(location)
-        return read_object(self._session(), location, if_match)
+        return read_object(self._session(), location, if_match, into)
 
     def put(self, location: Location, body: bytes | Source, *, md5: str, replaces: Held = ANYTHING) -> str:
         from callsheet.remote.writing import put

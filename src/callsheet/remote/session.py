@@ -14,6 +14,7 @@ from callsheet.remote.aws import Aws, checked_endpoint
 from callsheet.remote.budget import RETRY_COST, TIMEOUT_COST, Budget
 from callsheet.remote.dial import READ_TIMEOUT_S
 from callsheet.remote.failures import Refusal, Request, error_for, is_error, read_refusal
+from callsheet.remote.reply import NO_MEMORY
 from callsheet.remote.sigv4 import presigned_query, signed
 from callsheet.remote.transport import (
     FIRST_READ_TIMEOUT_S,
@@ -139,7 +140,14 @@ class Session:
         timeout_s = READ_TIMEOUT_S if host in self._met else FIRST_READ_TIMEOUT_S
         with bodies.sendable(request.body, Location(request.bucket, request.key)) as body:
             answer = self._transport.exchange(
-                request.method, base, target, headers, body, read_timeout_s=timeout_s, stream=stream
+                request.method,
+                base,
+                target,
+                headers,
+                body,
+                read_timeout_s=timeout_s,
+                stream=stream,
+                into=NO_MEMORY if request.into is None else request.into,
             )
         self._met.add(host)
         return answer

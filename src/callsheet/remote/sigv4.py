@@ -85,13 +85,15 @@ def _signature(request: str, keys: Keys, region: str, at: str) -> str:
     """Of a canonical request."""
     digest = hashlib.sha256(request.encode()).hexdigest()
     text = f"AWS4-HMAC-SHA256\n{at}\n{_scope(at, region)}\n{digest}"
-    return hmac.digest(_signing_key(keys.secret_key, at[:8], region), text.encode(), "sha256").hex()
+    keyed = _keyed(keys.secret_key, at[:8], region).copy()
+    keyed.update(text.encode())
+    return keyed.hexdigest()
 
 
 @lru_cache(maxsize=16)
-def _signing_key(secret_key: str, date: str, region: str) -> bytes:
-    """Good for a day."""
+def _keyed(secret_key: str, date: str, region: str) -> hmac.HMAC:
+    """What begins every signature of a day. A copy of it gives no other thread the turn, as `hmac.digest` does."""
     key = f"AWS4{secret_key}".encode()
     for part in (date, region, "s3", "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
-    return key
+    return hmac.new(key, digestmod="sha256")

@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 from urllib3 import exceptions as u3
 from urllib3.connection import HTTPConnection
 
-from callsheet.remote import bulk
-from callsheet.remote.bodies import Straight
+from callsheet.remote import wire
+from callsheet.remote.bodies import BLOCK_BYTES, Straight
 from callsheet.remote.dial import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Route
-from callsheet.remote.reply import Reply, receive
+from callsheet.remote.reply import NO_MEMORY, Begun, Reply, receive
 
 _CONTENT_BYTES = 1 << 20
 
@@ -65,14 +65,13 @@ class Stream:
         except FOREIGN as error:
             raise lost(error) from error
 
-    def into(self, buffer: memoryview, size_bytes: int) -> Iterator[int]:
-        """As `blocks`, but into memory; tells how many bytes came each time. Of what there is no room for, it tells one byte."""
-        filled = 0
+    def fill(self, size_bytes: int) -> Iterator[int]:
+        """As `blocks`, but into the memory that was given for it; tells how many bytes came each time. Of what there is no room for, it tells one
+        byte."""
         try:
-            while filled < len(buffer) and (come := self._reply.readinto(buffer[filled : filled + size_bytes])):
-                filled += come
+            while come := self._reply.fill(size_bytes):
                 yield come
-            if filled == len(buffer) and (more := self._reply.read(1)):
+            if more := self._reply.read(1):
                 yield len(more)
         except FOREIGN as error:
             raise lost(error) from error
@@ -148,8 +147,10 @@ class Transport:
         *,
         read_timeout_s: float,
         stream: bool,
+        into: memoryview = NO_MEMORY,
     ) -> Answer:
-        """Send one request for `target` (path and query, already encoded) to `base` (scheme, host, port).
+        """Send one request for `target` (path and query, already encoded) to `base` (scheme, host, port). The stream of an answer may be there already,
+        see `Stream.fill`: the memory `into` which it goes must be given now.
 
         Raises `Lost`, and whatever the body raises as it is sent.
         """
@@ -159,7 +160,7 @@ class Transport:
             head = _head(method, whole, {**headers, **route.headers})
             connection = route.take()
             try:
-                reply = _sent(connection, method, head, body, read_timeout_s)
+                reply = _answered(connection.sock, method, head, body, into, read_timeout_s)
                 if stream and reply.status < 300:
                     return Answer(reply.status, reply.headers, b"", Stream(reply, connection, route))
                 try:
@@ -192,20 +193,50 @@ def _head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     return f"{text}\r\n\r\n".encode("latin-1")
 
 
-def _sent(
-    connection: HTTPConnection,
+def _answered(
+    sock: socket.socket,
     method: str,
     head: bytes,
     body: Iterable[bytes | memoryview] | None,
+    into: memoryview,
     read_timeout_s: float,
 ) -> Reply:
-    """The answer, of which status and headers have come."""
-    sock = connection.sock
+    """The answer to a request, of which status and headers have come."""
+    straight = body if isinstance(body, Straight) and wire.sends(sock) else None
+    if wire.is_plain(sock) and (body is None or (straight is not None and straight.size_bytes <= BLOCK_BYTES)):
+        done = wire.exchange(
+            sock,
+            head,
+            None if straight is None else straight.file.fileno(),
+            0 if straight is None else straight.size_bytes,
+            into,
+            send_timeout_s=READ_TIMEOUT_S,
+            receive_timeout_s=read_timeout_s,
+        )
+        if done is not None:
+            if straight is not None:
+                straight.went(done)
+            _wait_at_most(sock, read_timeout_s)
+            begun = Begun(done.answer, done.filled_bytes, done.socket_error)
+            return receive(sock, method, last=done.refused, into=into, begun=begun)
+        head = b""
+    return _sent(sock, method, head, body, into, read_timeout_s)
+
+
+def _sent(
+    sock: socket.socket,
+    method: str,
+    head: bytes,
+    body: Iterable[bytes | memoryview] | None,
+    into: memoryview,
+    read_timeout_s: float,
+) -> Reply:
+    """As `_answered`, piece by piece."""
     _wait_at_most(sock, READ_TIMEOUT_S)
     rejected = False
     try:
         sock.sendall(head)
-        if isinstance(body, Straight) and bulk.sends(sock):
+        if isinstance(body, Straight) and wire.sends(sock):
             body.send(sock)
         else:
             for piece in body or ():
@@ -213,7 +244,7 @@ def _sent(
     except (BrokenPipeError, ConnectionResetError):
         rejected = True  # who refuses a request before it is whole may have said why
     _wait_at_most(sock, read_timeout_s)
-    return receive(sock, method, last=rejected)
+    return receive(sock, method, last=rejected, into=into)
 
 
 def _wait_at_most(sock: socket.socket, timeout_s: float) -> None:
