@@ -112,7 +112,7 @@ def _lots(executor: Executor, about: int) -> tuple[int, int]:
     if isinstance(executor, Cluster):
         return max(1, min(_MOST_TOGETHER, about // (_TURNS * executor.at_once))), executor.at_once
     together = max(1, min(_HERE_TOGETHER, about // _HERE_TURNS))
-    return together, _IN_FLIGHT // together
+    return together, _IN_FLIGHT
 
 
 def _in_turn(job: Callable[[_S, _T], _R], shared: _S, tasks: Sequence[_T], halt: Stop) -> list[_R]:

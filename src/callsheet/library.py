@@ -83,7 +83,7 @@ class Library:
 
         `offline` does not look at S3; `verify` hashes every file again; without `download`, an object whose content nothing else
         tells keeps its recorded status; `dry_run` writes nothing; `accept_loss` records even mass disappearance. `stop` is asked
-        before each actor: once it says yes, those under way are finished, and the report says that it was `interrupted`.
+        before each actor, on any thread: once it says yes, those under way are finished, and the report says that it was `interrupted`.
         Jobs run on `executor` (threads, or `cluster.connected(…)`), or on threads of our own. Single failures are in the report's problems; raised are
         `TreeError`, `UnknownActor`, `Collision` (for a named actor), `LossRefused` and `ClusterError`.
         """

@@ -95,6 +95,8 @@ class Memos:
         that met trouble, or may not have seen all."""
         if RESPONSE in legacy or (listing and not listing.complete):
             return None
+        if isinstance(folder, local.Scan) and not _is_plain(folder):  # of which not all is digested
+            return None
         lengths = [(name, len(raw)) for name, raw in legacy.items()]
         try:
             seen = _seen(folder)
@@ -141,7 +143,7 @@ def settled(
     """Whether the manifest says of each image what was seen of it, proven, no file was too new for that, and there was no trouble.
     `settled_ns` as in `reconcile.trusted_md5`."""
     entries = manifest.entries
-    if scan.faults or scan.leftovers or not scan.complete:
+    if not _is_plain(scan):
         return False
     if not all(_is_proven(entry) for entry in entries):
         return False
@@ -157,6 +159,11 @@ def settled(
     there = {e.filename: (e.s3.etag, e.s3.size_bytes, e.s3.last_modified) for e in entries if e.s3}
     seen = {name: (o.etag, o.size_bytes, o.last_modified) for name, o in listing.objects.items() if is_image(name)}
     return there == seen
+
+
+def _is_plain(scan: local.Scan) -> bool:
+    """Whether all of a folder was seen, and there is nothing to tell of it or to do about it."""
+    return scan.complete and not scan.faults and not scan.leftovers
 
 
 def _is_proven(entry: Entry) -> bool:

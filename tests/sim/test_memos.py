@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from callsheet import memo, reconcile
+from callsheet import files, memo, reconcile
+from callsheet.local import TEMPORARY
 from callsheet.memo import Memos
 from callsheet.model import Manifest
 from callsheet.report import Drift, Report
@@ -115,14 +116,71 @@ CHANGES: dict[str, Callable[[Tree], object]] = {
 }
 
 
+@pytest.fixture(params=[False, True], ids=["plain", "with a link"])
+def folder(request: pytest.FixtureRequest, tree: Tree) -> Path:
+    """An actor's folder; of one with a link in it, not all that is there is digested."""
+    folder = tree.folder(ANNA)
+    if request.param:
+        (folder / "notes").symlink_to(folder.parent)
+        tree.library().sync()
+    return folder
+
+
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_has_changed_is_worked_out_and_nothing_else(name: str, tree: Tree, worked_out: list[str]) -> None:
+def test_what_has_changed_is_worked_out_and_nothing_else(
+    name: str, tree: Tree, folder: Path, worked_out: list[str]
+) -> None:
+    needless = name == "a file that is no image" and (folder / "notes").is_symlink()
     CHANGES[name](tree)
     worked_out.clear()
     seen = tree.library().sync(accept_loss=True)
     assert set(worked_out) <= {ANNA, ""}
-    assert worked_out
+    assert bool(worked_out) != needless
     assert _without_memos(tree) == seen.counts
+
+
+TROUBLES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "an image that leads elsewhere": ("symlink", lambda folder: (folder / "a.png").symlink_to("/etc/passwd")),
+    "an image that is no file": ("not_a_file", lambda folder: os.mkfifo(folder / "a.png")),
+    "an image whose name cannot be recorded": ("bad_name", lambda folder: (folder / "a\nb.png").touch()),
+}
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_trouble_that_comes_later_is_told(name: str, tree: Tree, folder: Path, worked_out: list[str]) -> None:
+    code, make = TROUBLES[name]
+    assert tree.library().sync().problems == ()
+    assert worked_out == []
+    make(folder)
+    for report in (tree.library().status(), tree.library().sync(), tree.library().sync()):
+        assert [problem.code for problem in report.problems] == [code]
+
+
+def test_what_a_killed_run_left_is_swept_beside_a_link(tree: Tree, folder: Path) -> None:
+    left = folder / f"{TEMPORARY}ab.tmp"
+    left.touch()
+    tree.library().sync()
+    assert left.exists(), "it may be somebody's who is writing"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "_STALE_S", -1.0)
+        tree.library().sync()
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_folder_that_cannot_be_seen_any_more_is_told(tmp_path: Path, linked: bool) -> None:
+    """All that is known of the actor is in S3, so that nothing seems to be missing."""
+    tree = Tree(tmp_path / "tree")
+    tree.object(ANNA, IMAGE)
+    folder = tree.folder(ANNA)
+    if linked:
+        (folder / "notes").symlink_to(folder.parent)
+    tree.library().sync()
+    assert tree.library().sync().problems == ()
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    for report in (tree.library().status(), tree.library().sync()):
+        assert [problem.actor for problem in report.problems] == [ANNA]
 
 
 def test_what_a_link_leads_to_is_looked_at_each_time(tree: Tree, worked_out: list[str]) -> None:
