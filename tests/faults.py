@@ -203,6 +203,8 @@ def without_extension(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(wire, "_send", None)
     patch.setattr(wire, "_exchange", None)
     patch.setattr(wire, "_quiet", None)
+    patch.setattr(system, "_create_in_c", None)
+    patch.setattr(system, "_publish_in_c", None)
     patch.setattr(system, "_write_in_c", None)
     patch.setattr(system, "_fsync_in_c", None)
     patch.setattr(system, "_inventory_in_c", None)

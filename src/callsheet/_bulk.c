@@ -1,7 +1,7 @@
 /* Many files to disk, all that is in a folder: what Python does piece by piece, giving the GIL away and taking it again each
  * time. Rules:
  *
- *  - One call writes or flushes a batch of files, reads some, or looks at one folder; the GIL is not held meanwhile.
+ *  - One call makes, writes, flushes or names a batch of files, reads some, or looks at one folder; the GIL is not held meanwhile.
  *  - Threads of its own do nothing but wait for the disk, and end before the call does. Signals do not reach them.
  *  - What went wrong is told of each file by itself.
  */
@@ -281,6 +281,115 @@ static PyObject *fsync_(PyObject *Py_UNUSED(module), PyObject *list)
     }
     PyMem_Free(files);
     return result;
+}
+
+/* A new file that is to be made, or to get its name. The paths are bytes objects. */
+struct naming {
+    int file;
+    PyObject *path_object, *target_object;
+    const char *path, *target;
+    int error;
+};
+
+static void create_all(struct naming *files, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        files[i].file = open_patiently(files[i].path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC);
+        files[i].error = files[i].file < 0 ? errno : 0;
+    }
+}
+
+/* A name that is taken stays with the file that has it. */
+static void publish_all(struct naming *files, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        files[i].error = linkat(AT_FDCWD, files[i].path, AT_FDCWD, files[i].target, 0) < 0 ? errno : 0;
+        if (!files[i].error) {
+            unlink(files[i].path); /* the file has its name; this one does no harm */
+            close(files[i].file);
+        }
+    }
+}
+
+/* Do something with each file of a list, as `parse` reads one: 0 if it cannot. Returns what `told` says of each. */
+static PyObject *with_names(PyObject *list, int (*parse)(PyObject *, struct naming *), void (*all)(struct naming *, size_t),
+                            long (*told)(const struct naming *))
+{
+    if (!PyList_Check(list)) {
+        PyErr_SetString(PyExc_TypeError, "a list of files is wanted");
+        return NULL;
+    }
+    size_t count = (size_t)PyList_Size(list), held = 0;
+    struct naming *files = PyMem_Calloc(count, sizeof *files);
+    if (!files) {
+        return PyErr_NoMemory();
+    }
+    while (held < count && parse(PyList_GetItem(list, (Py_ssize_t)held), &files[held])) {
+        files[held].path = PyBytes_AsString(files[held].path_object);
+        files[held].target = files[held].target_object ? PyBytes_AsString(files[held].target_object) : NULL;
+        held++;
+    }
+    PyObject *result = NULL;
+    if (held == count) {
+        Py_BEGIN_ALLOW_THREADS
+        all(files, count);
+        Py_END_ALLOW_THREADS
+        result = PyList_New((Py_ssize_t)count);
+        for (size_t i = 0; result && i < count; i++) {
+            PyObject *value = PyLong_FromLong(told(&files[i]));
+            if (!value || PyList_SetItem(result, (Py_ssize_t)i, value) < 0) {
+                Py_CLEAR(result);
+            }
+        }
+    }
+    while (held > 0) {
+        held--;
+        Py_DECREF(files[held].path_object);
+        Py_XDECREF(files[held].target_object);
+    }
+    PyMem_Free(files);
+    return result;
+}
+
+static int parse_new(PyObject *path, struct naming *one)
+{
+    return path && PyUnicode_FSConverter(path, &one->path_object);
+}
+
+static int parse_named(PyObject *item, struct naming *one)
+{
+    return item
+           && PyArg_ParseTuple(item, "iO&O&:publish", &one->file, PyUnicode_FSConverter, &one->path_object,
+                               PyUnicode_FSConverter, &one->target_object);
+}
+
+static long descriptor_or_error(const struct naming *one)
+{
+    return one->error ? -(long)one->error : one->file;
+}
+
+static long error_of(const struct naming *one)
+{
+    return one->error;
+}
+
+PyDoc_STRVAR(create_doc,
+             "create(paths, /)\n--\n\n"
+             "Make new files, open for writing. Returns for each of a list of paths a descriptor, or the errno, negative, that says why not.");
+
+static PyObject *create(PyObject *Py_UNUSED(module), PyObject *list)
+{
+    return with_names(list, parse_new, create_all, descriptor_or_error);
+}
+
+PyDoc_STRVAR(publish_doc,
+             "publish(files, /)\n--\n\n"
+             "Give each (descriptor, path, target) of a list of tuples the name `target`, if nothing has that; then take `path` away and\n"
+             "close it. Returns an errno for each, with nothing done to that file, or 0.");
+
+static PyObject *publish(PyObject *Py_UNUSED(module), PyObject *list)
+{
+    return with_names(list, parse_named, publish_all, error_of);
 }
 
 /* What is in a folder. `error` is the errno of the look at it, or 0: then its status is known. */
@@ -573,6 +682,8 @@ static PyObject *read_each(PyObject *Py_UNUSED(module), PyObject *list)
 static PyMethodDef methods[] = {
     {"write_durably", write_durably, METH_O, write_durably_doc},
     {"fsync", fsync_, METH_O, fsync_doc},
+    {"create", create, METH_O, create_doc},
+    {"publish", publish, METH_O, publish_doc},
     {"inventory", inventory, METH_VARARGS, inventory_doc},
     {"read", read_, METH_O, read_doc},
     {"read_each", read_each, METH_O, read_each_doc},

@@ -6,17 +6,17 @@ temporary file at once. All files of a batch are written and made durable togeth
 
 from __future__ import annotations
 
-import io
 import mmap
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
-from callsheet import etag, files, hashing, local, pictures, reconcile, system
+from callsheet import drafts, etag, hashing, local, pictures, reconcile, system
 from callsheet.action import Action, Outcome, Version
+from callsheet.drafts import Draft, Fresh
 from callsheet.errors import BadDigest, CallsheetError, DamagedImage, LocalError, ObjectChanged
-from callsheet.files import Fresh
-from callsheet.model import RemoteObject
+from callsheet.model import HashedFile, RemoteObject
 from callsheet.remote.contract import Reading
 from callsheet.site import AGAIN, Site, check_place, put_back, side, take
 
@@ -32,8 +32,23 @@ _ROOM_BYTES = 16 << 20
 _Came = memoryview | str
 """All of an object: in memory, or in the file of that path."""
 
-_Fetch = Generator[_Came | Fresh, str, Outcome]
-"""A fetch under way: it yields what came, to be sent the MD5 of that; and then the file that is to be written."""
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a new file is wanted."""
+
+    path: str
+    within: str
+
+
+class _IfThere(_Place):
+    """Only if the folder is there."""
+
+
+_Ask = _IfThere | _Place | _Came | Fresh | Draft
+_Fetch = Generator[_Ask, Any, Outcome]
+"""A fetch under way: it yields what is to be done for it, in the order of `_STEPS`, and is sent what came of that. What takes the place of another
+file it publishes itself."""
 
 
 def download(site: Site, actions: Sequence[Action]) -> list[Outcome | CallsheetError]:
@@ -85,42 +100,64 @@ def _shares(room: memoryview, sizes_bytes: Iterable[int]) -> Iterator[memoryview
 
 def _in_step(fetches: Mapping[int, _Fetch], results: dict[int, Outcome | CallsheetError]) -> None:
     """Bring fetches to their ends, each step for all of them before the next."""
+    asked: dict[int, _Ask] = {}
+    answers: Mapping[int, Any] = dict.fromkeys(fetches)
+    try:
+        while answers:
+            for number, answer in answers.items():
+                try:
+                    asked[number] = _answered(fetches[number], answer)
+                except StopIteration as end:
+                    results[number] = end.value
+                except CallsheetError as error:
+                    results[number] = error
+            answers = _next_step(asked)
+    except BaseException:
+        for answer in answers.values():
+            if isinstance(answer, Draft):  # which its fetch may not have come to know
+                drafts.abandon(answer)
+        for fetch in fetches.values():
+            fetch.close()
+        raise
 
-    def step(steps: Iterable[tuple[int, Callable[[], _Came | Fresh]]]) -> dict[int, _Came | Fresh]:
-        """What those that go on yield; what others come to is a result."""
-        going_on = {}
-        for number, go_on in steps:
-            try:
-                going_on[number] = go_on()
-            except StopIteration as end:
-                results[number] = end.value
-            except CallsheetError as error:
-                results[number] = error
-        return going_on
 
-    came = step((number, partial(next, fetch)) for number, fetch in fetches.items())
-    hashed = _hashed({number: one for number, one in came.items() if not isinstance(one, Fresh)})
-    checked = step((number, partial(_answered, fetches[number], found)) for number, found in hashed.items())
-    fresh = {number: one for number, one in checked.items() if isinstance(one, Fresh)}
-    written = dict(zip(fresh, files.write_durably(list(fresh.values())), strict=True))
-    step((number, partial(_answered, fetches[number], error)) for number, error in written.items())
+def _next_step(asked: dict[int, _Ask]) -> Mapping[int, Any]:
+    """Do the first step that anybody waits for, for all who do: they wait no more. Returns what came of it, an error if it failed."""
+    for kinds, do in _STEPS:
+        waiting = {number: asked.pop(number) for number, ask in list(asked.items()) if isinstance(ask, kinds)}
+        if waiting:
+            return dict(zip(waiting, do([*waiting.values()]), strict=True))
+    return {}
 
 
-def _hashed(came: Mapping[int, _Came]) -> dict[int, str | LocalError]:
+def _begun(places: Sequence[_Place]) -> list[Draft | LocalError | None]:
+    found = [(place.path, place.within) for place in places]
+    return drafts.begin(found, make_folders=not isinstance(places[0], _IfThere))
+
+
+def _hashed(came: Sequence[_Came]) -> list[str | LocalError]:
     """The MD5s, side by side. Of a file, what it cannot be hashed for."""
-    held = {number: one for number, one in came.items() if isinstance(one, memoryview)}
-    paths = {number: one for number, one in came.items() if isinstance(one, str)}
-    found: dict[int, str | LocalError] = dict(zip(held, hashing.md5s([*held.values()]), strict=True))
-    for number, hashed in zip(paths, hashing.hash_files([*paths.values()]), strict=True):
-        found[number] = hashed if isinstance(hashed, LocalError) else hashed.md5
-    return found
+    held = iter(hashing.md5s([one for one in came if isinstance(one, memoryview)]))
+    files = iter(hashing.hash_files([one for one in came if isinstance(one, str)]))
+    return [next(held) if isinstance(one, memoryview) else _md5_of(next(files)) for one in came]
 
 
-def _answered(fetch: _Fetch, answer: str | Exception | None) -> _Came | Fresh:
-    """Let a fetch go on, with what it asked for, or with what went wrong."""
-    if isinstance(answer, Exception):
-        return fetch.throw(answer)
-    return next(fetch) if answer is None else fetch.send(answer)
+def _md5_of(hashed: HashedFile | LocalError) -> str | LocalError:
+    return hashed if isinstance(hashed, LocalError) else hashed.md5
+
+
+_STEPS: tuple[tuple[type | tuple[type, ...], Callable[[Any], list[Any]]], ...] = (
+    (_IfThere, _begun),
+    (_Place, _begun),
+    ((memoryview, str), _hashed),
+    (Fresh, drafts.write_durably),
+    (Draft, drafts.publish),
+)
+
+
+def _answered(fetch: _Fetch, answer: Any) -> _Ask:
+    """Let a fetch go on, with what came of what it asked for, or with what went wrong."""
+    return fetch.throw(answer) if isinstance(answer, Exception) else fetch.send(answer)
 
 
 def _fetch(site: Site, action: Action, memory: memoryview | None, arrived: set[str]) -> _Fetch:
@@ -130,44 +167,49 @@ def _fetch(site: Site, action: Action, memory: memoryview | None, arrived: set[s
     `arrived` are the MD5s of attempts before that only another one could confirm.
     """
     check_place(site, action)
-    wanted, path = side(action.s3), site.path(action)
+    wanted, path, within = side(action.s3), site.path(action), site.actor_folder(action)
     freely = memory if site.meter.limit_bytes_s is None else None
-    reading = site.remote.read(action.location, if_match=str(wanted.etag), into=freely)
     kept = None
+    # Before anything is read, so that a folder that cannot be written to costs no transfer; but none is made for what is not there.
+    draft = yield _IfThere(path, within)
     try:
-        with ExitStack() as stack:
-            stack.enter_context(closing(reading.blocks))
+        reading = site.remote.read(action.location, if_match=str(wanted.etag), into=freely)
+        with closing(reading.blocks):
             if reading.described.size_bytes != wanted.size_bytes:
                 raise ObjectChanged(f"{action.location} has another size than was seen", hint=AGAIN)
-            # Before anything is read, so that a folder that cannot be written to costs no transfer.
-            file = stack.enter_context(files.new_file(path, within=site.actor_folder(action)))
-            came: _Came
             if memory is not None:
                 _fill(site, reading, memory)
-                came = memory
-            else:
-                _write(site, reading, file)
-                came = file.name
-            md5 = yield came
-            is_it = vouched(reading.described, wanted, md5, came)
-            if is_it is False or (is_it is None and md5 not in arrived):
-                arrived.add(md5)
-                raise BadDigest(f"{action.location} arrived with other bytes than it has", hint="Try again")
-            moment_ns = fetched_ns(reading.described)
-            # Or it could be taken for the file that it replaces.
-            if action.local is not None and local.mtime_ns(path) == moment_ns:
-                moment_ns += APART_NS
-            yield Fresh(file, memoryview(b"") if memory is None else memory, moment_ns)
-            telling = reconcile.is_settled(moment_ns, system.time_ns())
-            if action.local is not None:
-                if flaw := pictures.flaw(file.name, action.filename):
-                    hint = "Prefer the local one: --prefer local"
-                    raise DamagedImage(f"The image in S3 is damaged: {flaw}", hint=hint)
-                kept = take(site, action, action.local)
-    except LocalError:
+            draft = draft or (yield _Place(path, within))
+            if memory is None:
+                _write(site, reading, draft)
+        came = draft.temporary if memory is None else memory
+        md5 = yield came
+        is_it = vouched(reading.described, wanted, md5, came)
+        if is_it is False or (is_it is None and md5 not in arrived):
+            arrived.add(md5)
+            raise BadDigest(f"{action.location} arrived with other bytes than it has", hint="Try again")
+        moment_ns = fetched_ns(reading.described)
+        # Or it could be taken for the file that it replaces.
+        if action.local is not None and local.mtime_ns(path) == moment_ns:
+            moment_ns += APART_NS
+        yield Fresh(draft, memoryview(b"") if memory is None else memory, moment_ns)
+        telling = reconcile.is_settled(moment_ns, system.time_ns())
+        if action.local is not None:
+            if flaw := pictures.flaw(draft.temporary, action.filename):
+                hint = "Prefer the local one: --prefer local"
+                raise DamagedImage(f"The image in S3 is damaged: {flaw}", hint=hint)
+            # At once: a file is away from its place no longer than must be, and others of the batch may take their time.
+            kept = take(site, action, action.local)
+            drafts.publish_one(draft)
+        else:
+            yield draft
+    except BaseException:
         if kept is not None:
             put_back(site, action)
         raise
+    finally:
+        if draft is not None:
+            drafts.abandon(draft)
     return Outcome(action, None, Version(wanted.size_bytes, md5), kept, moment_ns if telling else None)
 
 
@@ -192,11 +234,11 @@ def _fill(site: Site, reading: Reading, memory: memoryview) -> None:
         raise ObjectChanged(f"{reading.described.location} is smaller than it was said to be", hint=AGAIN)
 
 
-def _write(site: Site, reading: Reading, file: io.FileIO) -> None:
+def _write(site: Site, reading: Reading, draft: Draft) -> None:
     """In a function of its own: a fetch that waits for its hash must not hold on to a block."""
     for block in reading.blocks:
         site.meter.pass_on(len(block))
-        system.write_all(file.fileno(), block)
+        drafts.write(draft, block)
 
 
 def vouched(described: RemoteObject, wanted: Version, md5: str, came: memoryview | str) -> bool | None:

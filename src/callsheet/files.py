@@ -9,32 +9,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import io
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
 
-from callsheet import folders, layout, locks, system
+from callsheet import drafts, folders, layout, locks, system
 from callsheet.errors import ChangingFile
-from callsheet.local import TEMPORARY, check_inside, failed
+from callsheet.local import TEMPORARY, failed
 
 ASIDE = ".callsheet_aside-"
 """What a file is called between two names of its own: unlike a temporary one, it may hold bytes that are nowhere else."""
 
 _COPY_BYTES = 1 << 20
 _STALE_S = 3600.0
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
-
-
-@dataclass(frozen=True, slots=True)
-class Fresh:
-    """A new file: what is still to be written to it, at its end, and its modification time."""
-
-    file: io.FileIO
-    data: memoryview
-    mtime_ns: int
 
 
 def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> None:
@@ -44,7 +32,7 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
     """
     target = system.realpath(path) if system.islink(path) else os.path.abspath(path)
     folder = os.path.dirname(target)
-    temporary = _temporary_in(folder)
+    temporary = drafts.temporary_name(folder)
     try:
         descriptor = folders.open_inside(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
@@ -64,35 +52,6 @@ def write_atomically(path: str, data: bytes, *, flush_folder: bool = True) -> No
             folders.flush_names(folder)
     except OSError as error:
         raise failed("write", path, error) from error
-
-
-@contextlib.contextmanager
-def new_file(target: str, *, within: str) -> Iterator[io.FileIO]:
-    """A file to be written by its descriptor, and finished by `write_durably`: it gets its name when the block ends, and never if the
-    block raises, or the name is taken.
-
-    `LocalError` then, and if the target's folder is, by a symlink, not inside the folder `within`. Missing folders are made. The name
-    survives a crash once the folder is flushed, see `folders.flush`.
-    """
-    folder = os.path.dirname(target)
-    temporary = _temporary_in(folder)
-    check_inside(folder, within)
-    try:
-        with folders.create_inside(temporary) as file:
-            try:
-                yield file
-                _publish(temporary, target)
-            except BaseException:
-                with contextlib.suppress(FileNotFoundError):
-                    system.unlink(temporary)
-                raise
-    except OSError as error:
-        raise failed("write", target, error) from error
-
-
-def write_durably(files: Sequence[Fresh]) -> list[OSError | None]:
-    """Finish new files, many at little more than the cost of one. What went wrong with each, None if nothing did."""
-    return system.write_durably([(fresh.file.fileno(), fresh.data, fresh.mtime_ns) for fresh in files])
 
 
 def create_durably(path: str, lines: Iterable[bytes]) -> int:
@@ -191,10 +150,6 @@ def jot(path: str, data: bytes) -> None:
         raise failed("write", path, error) from error
 
 
-def _temporary_in(folder: str) -> str:
-    return os.path.join(folder, f"{TEMPORARY}{system.urandom(4).hex()}.tmp")
-
-
 def _moved(path: str, target: str) -> None:
     """Move, once more if the target's folder was removed as soon as it was made: another thread found it empty."""
     for attempt in range(1, folders.ATTEMPTS + 1):
@@ -215,23 +170,9 @@ def _moved(path: str, target: str) -> None:
             return
 
 
-def _linked(path: str, target: str) -> bool:
-    """Give a file a second name, if nothing has that. False where there are no links: then it was renamed, after a look."""
-    try:
-        system.link(path, target)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        if system.lexists(target):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
-        system.rename(path, target)
-        return False
-    return True
-
-
 def _rename_exclusively(path: str, target: str) -> None:
     """Rename, but never over something. The old name goes only when the new one survives a crash."""
-    linked = _linked(path, target)
+    linked = drafts.linked(path, target)
     try:
         _secure(os.path.dirname(target))
     except OSError:
@@ -246,13 +187,6 @@ def _secure(folder: str) -> None:
     """Make all that a folder holds survive a crash, though another thread found it empty, and others made it anew."""
     folders.flush_names(folder)
     folders.settle(folder)
-
-
-def _publish(temporary: str, target: str) -> None:
-    """Give a file that nobody else knows its name, if nothing has that."""
-    if _linked(temporary, target):
-        with contextlib.suppress(OSError):  # it has its name; the other does no harm, and is swept some day
-            system.unlink(temporary)
 
 
 def _give_up(path: str, target: str, *, copied: os.stat_result | None = None) -> None:
@@ -293,10 +227,10 @@ def _copy_exclusively(path: str, target: str) -> os.stat_result:
 
     Returns what was copied.
     """
-    with system.open_file(path, "rb") as source, new_file(target, within=os.sep) as copy:
+    with system.open_file(path, "rb") as source, drafts.new_file(target, within=os.sep) as copy:
         status = system.fstat(source.fileno())
         while block := source.read(_COPY_BYTES):
-            system.write_all(copy.fileno(), block)
-        system.utime(copy.fileno(), ns=(status.st_mtime_ns, status.st_mtime_ns))
-        system.fsync(copy.fileno())
+            system.write_all(copy, block)
+        system.utime(copy, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        system.fsync(copy)
     return status

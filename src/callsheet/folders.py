@@ -7,16 +7,12 @@ raises, unless its docstring says more.
 from __future__ import annotations
 
 import errno
-import io
 import os
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from callsheet import system
 from callsheet.errors import LocalError
 from callsheet.local import failed
-
-_T = TypeVar("_T")
 
 ATTEMPTS = 10
 """How often something is tried that another thread may undo meanwhile, which finds a folder empty and removes it."""
@@ -45,9 +41,21 @@ def open_inside(path: str, flags: int) -> int:
     return _inside(path, lambda: system.open(path, flags, 0o666))
 
 
-def create_inside(path: str) -> io.FileIO:
-    """A new file, open for writing; the folder that it is in is made, durably, if need be."""
-    return _inside(path, lambda: system.open_file(path, "xb", buffering=0))
+def create_inside(paths: Sequence[str]) -> list[int | OSError]:
+    """As `system.create`; the folders that the files are in are made, durably, if need be."""
+    created = system.create(paths)
+    missing = [path for path, one in zip(paths, created, strict=True) if isinstance(one, FileNotFoundError)]
+    if not missing:
+        return created
+    real = {folder: system.realpath(folder) for folder in {os.path.dirname(path) for path in missing}}
+    homes = {path: real[os.path.dirname(path)] for path in missing}
+    failures = _make_all(homes.values())
+    ready = [path for path, home in homes.items() if home not in failures]
+    once_more: dict[str, int | OSError] = dict(zip(ready, system.create(ready), strict=True))
+    return [
+        _though_removed(path, failures.get(homes[path]) or once_more[path]) if path in homes else one
+        for path, one in zip(paths, created, strict=True)
+    ]
 
 
 def flush_names(path: str) -> None:
@@ -112,7 +120,40 @@ def delete(path: str) -> None:
         _settled.clear()
 
 
-def _inside(path: str, opened: Callable[[], _T]) -> _T:
+def _though_removed(path: str, created: int | OSError) -> int | OSError:
+    """A new file, though another thread has removed its folder, which it found empty, or made it at the same time."""
+    if not isinstance(created, FileNotFoundError | FileExistsError):
+        return created
+    try:
+        return open_inside(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    except OSError as error:
+        return error
+
+
+def _make_all(paths: Iterable[str]) -> dict[str, OSError]:
+    """Make folders, and those above them, durably, many at little more than the cost of one. Returns what went wrong with those with which
+    something did."""
+    failures: dict[str, OSError] = {}
+    unsettled: dict[str, list[str]] = {}
+    for path in sorted(set(paths)):
+        _settled.discard(path)
+        try:
+            _make(path)
+        except OSError as error:
+            failures[path] = error
+        else:
+            unsettled[path] = _unsettled(path)
+    told = _flushed(os.path.dirname(folder) for new in unsettled.values() for folder in reversed(new))
+    for path, new in unsettled.items():
+        unflushed = _of_names(new, told)
+        if unflushed is None:
+            _note(new)
+        else:
+            failures[path] = unflushed
+    return failures
+
+
+def _inside(path: str, opened: Callable[[], int]) -> int:
     """A file in a folder that is made if it is not there; again, if another thread finds that empty and removes it."""
     for attempt in range(1, ATTEMPTS + 1):
         try:

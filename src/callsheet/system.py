@@ -22,12 +22,16 @@ from typing import Any, Literal, NamedTuple, cast, overload
 
 _write_in_c: Callable[[list[tuple[int, memoryview, int, int]]], list[int]] | None = None
 _fsync_in_c: Callable[[list[int]], list[int]] | None = None
+_create_in_c: Callable[[list[str]], list[int]] | None = None
+_publish_in_c: Callable[[list[tuple[int, str, str]]], list[int]] | None = None
 _read_in_c: Callable[[str], tuple[bytes, int, int, int, int, int, int, int, int]] | None = None
 _read_each_in_c: Callable[[list[str]], list[bytes | None]] | None = None
 _inventory_in_c: Callable[[str, bool], bytes] | None = None
 with suppress(ImportError):  # it is not there where no C compiler was
+    from callsheet._bulk import create as _create_in_c
     from callsheet._bulk import fsync as _fsync_in_c
     from callsheet._bulk import inventory as _inventory_in_c
+    from callsheet._bulk import publish as _publish_in_c
     from callsheet._bulk import read as _read_in_c
     from callsheet._bulk import read_each as _read_each_in_c
     from callsheet._bulk import write_durably as _write_in_c
@@ -74,7 +78,7 @@ def open(path: str, flags: int, mode: int = 0o777) -> int:  # noqa: A001
 @overload
 def open_file(path: str, mode: Literal["rb"]) -> io.BufferedReader: ...
 @overload
-def open_file(path: str, mode: Literal["rb", "xb"], *, buffering: Literal[0]) -> io.FileIO: ...
+def open_file(path: str, mode: Literal["rb"], *, buffering: Literal[0]) -> io.FileIO: ...
 @overload
 def open_file(path: str, mode: Literal["xb"]) -> io.BufferedWriter: ...
 def open_file(
@@ -110,6 +114,39 @@ def _content(path: str) -> bytes | None:
     except OSError:
         return None
     return content if S_ISREG(opened.mode) else None
+
+
+def create(paths: Sequence[str]) -> list[int | OSError]:
+    """New files, open for writing: a descriptor of each, which child processes do not inherit, or why it cannot be made."""
+    if _create_in_c is None:
+        return [_created(path) for path in paths]
+    return [
+        number if number >= 0 else OSError(-number, os.strerror(-number), path)
+        for path, number in zip(paths, _create_in_c(list(paths)), strict=True)
+    ]
+
+
+def _created(path: str) -> int | OSError:
+    try:
+        return open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:
+        return error
+
+
+def publish(files: Sequence[tuple[int, str, str]]) -> list[OSError | None]:
+    """Give each (descriptor, path, target) of some new files the name `target`, if nothing has that; take the one that it had away, and close
+    it. Returns why a file has not got its name, None if it has: that file is as it was."""
+    if _publish_in_c is None:
+        return [_error_of(_publish, *file) for file in files]
+    return _told(_publish_in_c(list(files)))
+
+
+def _publish(descriptor: int, path: str, target: str) -> None:
+    link(path, target)
+    with suppress(OSError):  # it has its name; the other does no harm
+        unlink(path)
+    with suppress(OSError):
+        close(descriptor)
 
 
 def close(descriptor: int) -> None:

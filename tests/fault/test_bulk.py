@@ -145,6 +145,50 @@ def test_files_and_folders_are_flushed_and_each_that_cannot_be_is_told(way: str,
         assert system.fsync_all(descriptors[:1]) == [None]
 
 
+@both_ways
+def test_new_files_are_made_where_nothing_is(way: str, tmp_path: Path) -> None:
+    (tmp_path / "there").write_bytes(b"kept")
+    (tmp_path / "link").symlink_to("nowhere")
+    wanted = [str(tmp_path / name) for name in ("a", "there", "link", "b", "missing/c")]
+    with going(way):
+        a, there, link, b, missing = system.create(wanted)
+        assert system.create([]) == []
+    assert isinstance(there, FileExistsError)
+    assert isinstance(link, FileExistsError)
+    assert isinstance(missing, FileNotFoundError)
+    assert missing.filename == wanted[-1]
+    for number, name in ((a, "a"), (b, "b")):
+        assert isinstance(number, int)
+        assert not os.get_inheritable(number)
+        os.write(number, name.encode())
+        os.close(number)
+        assert (tmp_path / name).read_text() == name
+    assert (tmp_path / "there").read_bytes() == b"kept"
+
+
+@both_ways
+def test_new_files_get_their_names_but_never_one_that_is_taken(way: str, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_bytes(b"kept")
+    wanted = ["a", "taken", "missing/c", "b"]
+    drafts = [(tmp_path / f"{number}.tmp").open("xb", buffering=0) for number in range(len(wanted))]
+    with ExitStack() as stack:
+        stack.enter_context(going(way))
+        told = system.publish(
+            [(file.fileno(), str(file.name), str(tmp_path / name)) for file, name in zip(drafts, wanted, strict=True)]
+        )
+        assert system.publish([]) == []
+        assert [error and error.errno for error in told] == [None, errno.EEXIST, errno.ENOENT, None]
+        for file, error in zip(drafts, told, strict=True):
+            if error is None:
+                with pytest.raises(OSError, match="Bad file"):
+                    file.close()
+            else:
+                file.write(b"open still")
+                file.close()
+    assert (tmp_path / "taken").read_bytes() == b"kept"
+    assert sorted(os.listdir(tmp_path)) == ["1.tmp", "2.tmp", "a", "b", "taken"]
+
+
 # --- Looks --------------------------------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +320,14 @@ def test_the_extension_refuses_what_makes_no_sense() -> None:
         _bulk.write_durably(((1, memoryview(b""), 0, 0),))  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         _bulk.write_durably([(1, memoryview(b""))])  # type: ignore[list-item]
+    for wrong in (("a",), [b"a", 1], [1]):
+        with pytest.raises(TypeError):
+            _bulk.create(wrong)  # type: ignore[arg-type]
+    for unsound in ((), [(1, "a")], [(1, "a", 2)], [("a", "a", "b")]):
+        with pytest.raises(TypeError):
+            _bulk.publish(unsound)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="null"):
+        _bulk.create(["a\0b"])
     with pytest.raises(TypeError):
         _bulk.fsync((1,))  # type: ignore[arg-type]
     with pytest.raises(TypeError):

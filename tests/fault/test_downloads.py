@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import errno
 import mmap
+import os
 import uuid
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
+from typing import Any
 
 import pytest
 
-from callsheet import download, etag
+from callsheet import download, drafts, etag, pictures
+from callsheet.action import Action, Version
 from callsheet.layout import Layout
+from callsheet.library import Library
 from callsheet.model import Location
 from callsheet.remote.contract import Reading
 from callsheet.remote.memory import MemoryRemote
 from callsheet.remote.s3 import S3Remote
+from callsheet.settings import open_library
+from callsheet.site import Site, take
 from factory import USER_BUCKET, Tree, md5_of
 from kept import Witness, carried_out, named, picture, settled
 from scene import ANNA, BAD, GOOD
@@ -163,6 +170,17 @@ def test_a_folder_that_cannot_be_written_to_costs_no_transfer(tree: Tree) -> Non
     assert store.reads == 0
 
 
+def test_for_what_is_gone_no_folder_is_made(tree: Tree) -> None:
+    sent_by(tree, BAD, picture(BAD))
+    proposal = tree.library().plan("pull")
+    tree.remote.delete(tree.where.location(ANNA, BAD))
+    folder = tree.folder(ANNA)
+    folder.rmdir()
+    result = tree.library().apply(proposal)
+    named(result, ANNA, BAD, "no_such_object", "no such object", "")
+    assert not folder.exists()
+
+
 @rooms
 @pytest.mark.parametrize("part_bytes", [5 << 20, 5_000_000])
 def test_an_etag_in_parts_is_told_wherever_the_image_is(
@@ -180,3 +198,86 @@ def test_an_etag_in_parts_is_told_wherever_the_image_is(
     assert not result.report.problems, result.report.problems
     assert (tree.folder(ANNA) / BAD).read_bytes() == content
     assert store.times == 0, "what was flipped was not taken"
+
+
+# --- A batch ------------------------------------------------------------------------------------------------------------------------
+
+NAMES = [f"{number:02}.png" for number in range(40)]
+
+
+def one_after_another(tree: Tree) -> Library:
+    """One thread moves all images, ten at a time."""
+    return open_library(tree.root, remote=tree.remote, environ={"CALLSHEET_TRANSFERS": "1"})
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def apart(tree: Tree) -> Witness:
+    """Images on both sides, but different."""
+    for name in NAMES:
+        tree.both(ANNA, name, picture(f"{name} here"))
+    tree.library().sync()
+    for name in NAMES:
+        tree.object(ANNA, name, picture(f"{name} in S3"))
+    tree.library().sync()
+    return Witness(tree)
+
+
+def test_an_image_that_is_replaced_is_away_no_longer_than_must_be(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    witness, taken = apart(tree), list[str]()
+
+    def taking(site: Site, action: Action, version: Version) -> Version:
+        assert sorted(path.name for path in tree.folder(ANNA).iterdir() if path.suffix == ".png") == NAMES
+        taken.append(action.filename)
+        return take(site, action, version)
+
+    monkeypatch.setattr(download, "take", taking)
+    assert not carried_out(one_after_another(tree), "repair", prefer="s3").report.problems
+    assert sorted(taken) == NAMES
+    assert [(tree.folder(ANNA) / name).read_bytes() for name in NAMES] == [picture(f"{name} in S3") for name in NAMES]
+    witness.nothing_lost()
+
+
+@pytest.mark.parametrize("at", ["flaw", "take", "publish"])
+def test_what_nobody_expected_leaves_all_images_in_their_places(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    witness, before = apart(tree), open_files()
+    library = one_after_another(tree)
+    plan = library.plan("repair", prefer="s3")
+    room: object = {"flaw": pictures, "take": download, "publish": drafts}[at]
+    real, calls = getattr(room, at), count(1)
+
+    def failing(*arguments: object) -> object:
+        if next(calls) == 8:
+            raise MemoryError(at)
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(room, at, failing)
+        with pytest.raises(MemoryError):
+            library.apply(plan)
+    assert sorted(path.name for path in tree.folder(ANNA).iterdir()) == NAMES
+    assert open_files() == before
+    witness.nothing_lost()
+
+
+def test_what_nobody_expected_leaves_no_file_open_and_none_behind(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES:
+        sent_by(tree, name, picture(name))
+    library, before = one_after_another(tree), open_files()
+    plan, read, calls = library.plan("pull"), MemoryRemote.read, count(1)
+
+    def failing(*arguments: Any, **named: Any) -> Reading:
+        if next(calls) == 3:
+            raise MemoryError
+        return read(*arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryRemote, "read", failing)
+        with pytest.raises(MemoryError):
+            library.apply(plan)
+    assert list(tree.folder(ANNA).iterdir()) == []
+    assert open_files() == before

@@ -20,6 +20,7 @@ from callsheet import codec, files, system
 from callsheet.errors import LocalError
 from callsheet.report import Report
 from factory import Tree
+from faults import without_extension
 from kept import Witness, carried_out, picture, settled
 from mounts import fill, one_at_a_time, root_only, small_disk
 from scene import ANNA, BERT, IMAGES, KINDS, done, run, scene
@@ -165,6 +166,7 @@ def _room(quota: _Quota) -> Iterator[None]:
             raise
 
     with pytest.MonkeyPatch.context() as patch:
+        without_extension(patch)
         patch.setattr(files, "jot", jotted)
         patch.setattr(system, "write", lambda descriptor, data: write(descriptor, data[: quota.taken(len(data))]))
         patch.setattr(system, "open_file", metered)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from callsheet import codec, download, files, folders
+from callsheet import codec, download, drafts, files, folders
 from callsheet.action import Action, Op, Outcome, Step, Version
 from callsheet.cluster import Cluster
 from callsheet.errors import ClusterError, LocalError, LossRefused, UsageError, WorkerLost
@@ -26,7 +26,7 @@ FINISHED = "finished"
 POINTS: dict[str, tuple[object, str]] = {
     "before the manifest is in its place": (codec, "learnt"),
     "before response.json goes": (files, "move"),
-    "before the file has its name": (files, "_publish"),
+    "before the file has its name": (drafts, "publish"),
     "before the object is replaced": (DirectoryRemote, "put"),
     "before the old file is put away": (download, "take"),
 }

@@ -15,6 +15,7 @@ from callsheet.library import Library
 from callsheet.remote.memory import MemoryRemote
 from callsheet.report import Moved
 from factory import SETTLED_S, Tree, md5_of
+from faults import without_extension
 from kept import Witness, carried_out, named, picture, settled
 from scene import ANNA, BAD, BERT, GOOD, Meddled, done, finishes, place, run, scene, verb_of
 
@@ -259,6 +260,7 @@ def test_twins_on_a_disk_that_folds_case_do_not_overwrite_one_another(
             real(source, target, follow_symlinks=follow_symlinks)
 
     one_at_a_time = threading.Lock()
+    without_extension(monkeypatch)
     monkeypatch.setattr(os, "link", folding)
     library: Library = tree.library()
     result = library.apply(library.plan("pull"))

@@ -15,6 +15,7 @@ from callsheet.errors import LocalError
 from callsheet.remote.directory import DirectoryRemote
 from callsheet.report import Moved
 from factory import USER_BUCKET, Tree
+from faults import without_extension
 from kept import Witness, carried_out, named, picture, settled
 from mounts import fill, one_at_a_time, read_only, root_only, small_disk
 from scene import ANNA, BAD, BERT, GOOD, KINDS, Meddled, done, finishes, place, run, scene, state, verb_of
@@ -197,6 +198,7 @@ def test_a_replacement_that_finds_no_room_in_the_folder_puts_the_old_file_back(
         real(source, target, follow_symlinks=follow_symlinks)
 
     with monkeypatch.context() as patch:
+        without_extension(patch)
         patch.setattr(os, "link", full)
         result = tree.library().apply(proposal)
     assert taken

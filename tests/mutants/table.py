@@ -111,13 +111,13 @@ MUTANTS = (
     ),
     Mutant(
         "a download is not flushed",
-        "files.py",
-        old="    return system.write_durably([(fresh.file.fileno(), fresh.data, fresh.mtime_ns) for fresh in files])\n",
+        "drafts.py",
+        old="    told = system.write_durably([(one.draft.open_descriptor, one.data, one.mtime_ns) for one in fresh])\n",
         new=(
-            "    for fresh in files:\n"
-            "        system.write_all(fresh.file.fileno(), fresh.data)\n"
-            "        system.utime(fresh.file.fileno(), ns=(fresh.mtime_ns, fresh.mtime_ns))\n"
-            "    return [None for _ in files]\n"
+            "    told: list[OSError | None] = [None for _ in fresh]\n"
+            "    for one in fresh:\n"
+            "        system.write_all(one.draft.open_descriptor, one.data)\n"
+            "        system.utime(one.draft.open_descriptor, ns=(one.mtime_ns, one.mtime_ns))\n"
         ),
         breaks="1",
         killer="seeds 0-199",
@@ -133,9 +133,9 @@ MUTANTS = (
     Mutant(
         "a file's old name goes before its new one is flushed",
         "files.py",
-        old="    linked = _linked(path, target)\n",
+        old="    linked = drafts.linked(path, target)\n",
         new=(
-            "    linked = _linked(path, target)\n"
+            "    linked = drafts.linked(path, target)\n"
             "    if linked:\n"
             "        _give_up(path, target)\n"
             "        linked = False\n"
@@ -145,7 +145,7 @@ MUTANTS = (
     ),
     Mutant(
         "a move replaces what has the name",
-        "files.py",
+        "drafts.py",
         old="        system.link(path, target)\n",
         new=("        system.replace(path, target)\n        return False\n"),
         breaks="1",
@@ -413,8 +413,8 @@ MUTANTS = (
     Mutant(
         "a download that is new is not hashed again",
         "download.py",
-        old="            telling = reconcile.is_settled(moment_ns, system.time_ns())\n",
-        new="            telling = True\n",
+        old="        telling = reconcile.is_settled(moment_ns, system.time_ns())\n",
+        new="        telling = True\n",
         breaks="4",
         killer="tests/fault/test_transfers_files.py::test_what_changes_between_a_pull_and_the_look_after_it_is_seen",
     ),
@@ -461,8 +461,8 @@ MUTANTS = (
     Mutant(
         "the MD5 of a download is not compared",
         "download.py",
-        old="            if is_it is False or (is_it is None and md5 not in arrived):\n",
-        new="            if False:\n",
+        old="        if is_it is False or (is_it is None and md5 not in arrived):\n",
+        new="        if False:\n",
         breaks="what arrives is what was sent",
         killer="tests/fault/test_transfers_s3.py::test_bytes_that_are_always_flipped_are_refused_and_the_file_is_untouched",
     ),
@@ -485,8 +485,8 @@ MUTANTS = (
     Mutant(
         "a file is replaced without going to the trash",
         "download.py",
-        old=("                kept = take(site, action, action.local)\n    except"),
-        new=("                files.delete(path)\n    except"),
+        old=("            kept = take(site, action, action.local)\n"),
+        new=("            system.unlink(path)\n"),
         breaks="1",
         killer="seeds 0-99",
     ),
@@ -697,5 +697,53 @@ MUTANTS = (
         new=" for task in tasks]",
         breaks="what was stopped begins nothing more",
         killer="tests/pure/test_dispatch.py::test_after_a_stop_no_task_is_begun[20-100000]",
+    ),
+    Mutant(
+        "folders that a batch has made are taken for durable",
+        "folders.py",
+        old="    told = _flushed(os.path.dirname(folder) for new in unsettled.values() for folder in reversed(new))\n",
+        new="    told: dict[str, OSError] = {}\n",
+        breaks="2",
+        killer="tests/simulator/test_folders.py::test_a_new_folder_survives_with_those_above_it",
+    ),
+    Mutant(
+        "where there are no links, a new file takes a name that is taken",
+        "drafts.py",
+        old="    if system.lexists(target):\n",
+        new="    if False:\n",
+        breaks="1",
+        killer="tests/fault/test_drafts.py::test_drafts_get_their_names_and_what_has_a_name_keeps_it",
+    ),
+    Mutant(
+        "memory that was not filled is taken for an image",
+        "remote/reply.py",
+        old="            filled = min(wanted, self._ahead_bytes)\n",
+        new="            filled = wanted\n",
+        breaks="what arrives is what was sent",
+        killer="tests/fault/test_wire.py::test_what_came_into_memory_before_the_connection_broke_is_told",
+    ),
+    Mutant(
+        "a thread goes on with what it was handed when nobody waits for it",
+        "dispatch.py",
+        old="            stop.ended = True\n",
+        new="",
+        breaks="what was stopped begins nothing more",
+        killer="tests/pure/test_dispatch.py::test_when_whoever_asked_has_gone_no_task_is_begun",
+    ),
+    Mutant(
+        "a memo is recalled though there is something to tell of the folder",
+        "memo.py",
+        old="        if isinstance(folder, local.Scan) and not _is_plain(folder):",
+        new="        if False:",
+        breaks="4",
+        killer="tests/sim/test_memos.py::test_trouble_that_comes_later_is_told",
+    ),
+    Mutant(
+        "images that are replaced are away until the last of their batch is",
+        "download.py",
+        old="            drafts.publish_one(draft)\n        else:\n            yield draft\n",
+        new="        yield draft\n",
+        breaks="an image is away from its place for a moment at most",
+        killer="tests/fault/test_downloads.py::test_an_image_that_is_replaced_is_away_no_longer_than_must_be",
     ),
 )

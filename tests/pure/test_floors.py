@@ -19,7 +19,7 @@ FLOORS = [
     {"errors", "model", "action"},
     {"layout", "codec", "legacy", "reconcile", "findings", "etag", "planfile", "plan", "report", "result", "checkup", "invariants"},
     {
-        "_bulk", "_wire", "system", "_md5lanes", "hashing", "ahead", "local", "folders", "locks", "files", "remote", "store", "memo", "meter", "pictures",
+        "_bulk", "_wire", "system", "_md5lanes", "hashing", "ahead", "local", "folders", "locks", "drafts", "files", "remote", "store", "memo", "meter", "pictures",
         "journal", "cluster", "elsewhere",
     },
     {
@@ -48,7 +48,8 @@ WITHIN = {
     "ahead": {"hashing", "system"},
     "folders": {"local", "system"},
     "locks": {"local", "folders", "system"},
-    "files": {"local", "folders", "locks", "system"},
+    "drafts": {"local", "folders", "system"},
+    "files": {"local", "folders", "locks", "drafts", "system"},
     "remote": {"_wire", "system"},
     "store": {"local", "folders", "locks", "files", "system"},
     "meter": {"system"},

@@ -198,8 +198,9 @@ ONLY_OF_SOME_VERBS = {
     "callsheet.trash",
 }
 NOT_OF_STATUS = {
-    "concurrent.futures", "logging", "shutil", "callsheet.action", "callsheet.ahead", "callsheet.amend", "callsheet.cluster",
-    "callsheet.elsewhere", "callsheet.fetch", "callsheet.journal", "callsheet.listing", "callsheet.plan", "callsheet.sync",
+    "concurrent.futures", "logging", "random", "shutil", "callsheet.action", "callsheet.ahead", "callsheet.amend", "callsheet.cluster",
+    "callsheet.elsewhere", "callsheet.fetch", "callsheet.journal", "callsheet.listing", "callsheet.plan", "callsheet.remote.answers",
+    "callsheet.sync",
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from callsheet.errors import Unreachable
 from callsheet.model import Location, RemoteObject
 from callsheet.remote import Remote
 from callsheet.remote.contract import ANYTHING, Anything, Held, Reading, Source
+from faults import without_extension
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -191,6 +192,7 @@ class Disk:
 
 def install(gate: Gate, patch: pytest.MonkeyPatch) -> None:
     """Put the gate before all that `callsheet` writes to disk."""
+    without_extension(patch)
     disk = Disk(gate)
     for name in ("link", "rename", "replace", "unlink", "open", "open_file", "write", "fsync", "fsync_all"):
         patch.setattr(system, name, getattr(disk, name))

@@ -12,7 +12,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -455,6 +455,24 @@ class System:
         except OSError as error:
             return error
         return None
+
+    def create(self, paths: Sequence[str]) -> list[int | OSError]:
+        return [self._created(path) for path in paths]
+
+    def _created(self, path: str) -> int | OSError:
+        try:
+            return self.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        except OSError as error:
+            return error
+
+    def publish(self, files: Sequence[tuple[int, str, str]]) -> list[OSError | None]:
+        return [self._error_of(self._publish, *file) for file in files]
+
+    def _publish(self, descriptor: int, path: str, target: str) -> None:
+        self.link(path, target)
+        with suppress(OSError):
+            self.unlink(path)
+        self.close(descriptor)
 
     def fchmod(self, descriptor: int, mode: int) -> None:
         self._engine.call("fchmod", f"descriptor {descriptor}")

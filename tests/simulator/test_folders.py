@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from callsheet import files, folders, system
+from callsheet import drafts, folders, system
 from simulator.cloud import Cloud
 from simulator.engine import Engine, Machine, Process, installed
 from simulator.judge import WHERE
@@ -23,8 +23,8 @@ def put(name: str) -> Callable[[], object]:
     """A job that makes an empty file in the folder, and it durable."""
 
     def job() -> None:
-        with files.new_file(f"{FOLDER}/{name}", within="/p") as file:
-            assert files.write_durably([files.Fresh(file, memoryview(b""), 0)]) == [None]
+        with drafts.new_file(f"{FOLDER}/{name}", within="/p") as descriptor:
+            system.fsync(descriptor)
         assert folders.flush([FOLDER]) == {}
 
     return job
