@@ -1,4 +1,4 @@
-"""New files, many at a time: written under names of nobody's, made durable, and only then given the names that they are for.
+"""New files, many at a time: written under names that nobody uses, made durable, and only then given those that they are for.
 
 Rules of this module: a file that has its name is whole, and no name is taken from a file that has it. Every `OSError` ends here, as a
 `LocalError` that names the path. One file that fails does not keep the others of its batch from being made.

@@ -58,7 +58,10 @@ def main(root: str, buckets: str, times: int, seed: int) -> None:
     killed = 0
     for number in range(times):
         _edit(Path(root), rng, number)
-        killed += _killed(root, buckets, rng.uniform(0, usual_s * 1.2))
+        was_killed = _killed(root, buckets, rng.uniform(0, usual_s))
+        # The first sync imports what the others have then, and other processes come and go: half of them are to be killed.
+        usual_s *= 1.1 if was_killed else 0.9
+        killed += was_killed
         for path in Path(root).glob("data/actor_manifests/*_manifest.json"):
             codec.decode(path.read_bytes(), path.name)
     print(killed, times - killed)

@@ -98,7 +98,8 @@ def workers(scheduler: str) -> Iterator[Executor | None]:
 
     from callsheet.cluster import connected
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters of it is an error of ours
+    for name in ("distributed", "tornado.application"):  # what matters of it is an error of ours
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with connected(scheduler) as cluster:
         yield cluster
 
