@@ -288,14 +288,14 @@ struct naming {
     int file;
     PyObject *path_object, *target_object;
     const char *path, *target;
-    int error;
+    int told;
 };
 
 static void create_all(struct naming *files, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         files[i].file = open_patiently(files[i].path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC);
-        files[i].error = files[i].file < 0 ? errno : 0;
+        files[i].told = files[i].file < 0 ? -errno : files[i].file;
     }
 }
 
@@ -303,17 +303,16 @@ static void create_all(struct naming *files, size_t count)
 static void publish_all(struct naming *files, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        files[i].error = linkat(AT_FDCWD, files[i].path, AT_FDCWD, files[i].target, 0) < 0 ? errno : 0;
-        if (!files[i].error) {
+        files[i].told = linkat(AT_FDCWD, files[i].path, AT_FDCWD, files[i].target, 0) < 0 ? errno : 0;
+        if (!files[i].told) {
             unlink(files[i].path); /* the file has its name; this one does no harm */
             close(files[i].file);
         }
     }
 }
 
-/* Do something with each file of a list, as `parse` reads one: 0 if it cannot. Returns what `told` says of each. */
-static PyObject *with_names(PyObject *list, int (*parse)(PyObject *, struct naming *), void (*all)(struct naming *, size_t),
-                            long (*told)(const struct naming *))
+/* Do something with the files of a list, of which `parse` reads one: 0 if it cannot. Returns what is `told` of each. */
+static PyObject *with_names(PyObject *list, int (*parse)(PyObject *, struct naming *), void (*all)(struct naming *, size_t))
 {
     if (!PyList_Check(list)) {
         PyErr_SetString(PyExc_TypeError, "a list of files is wanted");
@@ -336,7 +335,7 @@ static PyObject *with_names(PyObject *list, int (*parse)(PyObject *, struct nami
         Py_END_ALLOW_THREADS
         result = PyList_New((Py_ssize_t)count);
         for (size_t i = 0; result && i < count; i++) {
-            PyObject *value = PyLong_FromLong(told(&files[i]));
+            PyObject *value = PyLong_FromLong(files[i].told);
             if (!value || PyList_SetItem(result, (Py_ssize_t)i, value) < 0) {
                 Py_CLEAR(result);
             }
@@ -363,23 +362,13 @@ static int parse_named(PyObject *item, struct naming *one)
                                PyUnicode_FSConverter, &one->target_object);
 }
 
-static long descriptor_or_error(const struct naming *one)
-{
-    return one->error ? -(long)one->error : one->file;
-}
-
-static long error_of(const struct naming *one)
-{
-    return one->error;
-}
-
 PyDoc_STRVAR(create_doc,
              "create(paths, /)\n--\n\n"
              "Make new files, open for writing. Returns for each of a list of paths a descriptor, or the errno, negative, that says why not.");
 
 static PyObject *create(PyObject *Py_UNUSED(module), PyObject *list)
 {
-    return with_names(list, parse_new, create_all, descriptor_or_error);
+    return with_names(list, parse_new, create_all);
 }
 
 PyDoc_STRVAR(publish_doc,
@@ -389,7 +378,7 @@ PyDoc_STRVAR(publish_doc,
 
 static PyObject *publish(PyObject *Py_UNUSED(module), PyObject *list)
 {
-    return with_names(list, parse_named, publish_all, error_of);
+    return with_names(list, parse_named, publish_all);
 }
 
 /* What is in a folder. `error` is the errno of the look at it, or 0: then its status is known. */

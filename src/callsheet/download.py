@@ -10,6 +10,7 @@ import mmap
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from callsheet import drafts, etag, hashing, local, pictures, reconcile, system
@@ -130,9 +131,8 @@ def _next_step(asked: dict[int, _Ask]) -> Mapping[int, Any]:
     return {}
 
 
-def _begun(places: Sequence[_Place]) -> list[Draft | LocalError | None]:
-    found = [(place.path, place.within) for place in places]
-    return drafts.begin(found, make_folders=not isinstance(places[0], _IfThere))
+def _begun(places: Sequence[_Place], *, make_folders: bool) -> list[Draft | LocalError | None]:
+    return drafts.begin([(place.path, place.within) for place in places], make_folders=make_folders)
 
 
 def _hashed(came: Sequence[_Came]) -> list[str | LocalError]:
@@ -147,8 +147,8 @@ def _md5_of(hashed: HashedFile | LocalError) -> str | LocalError:
 
 
 _STEPS: tuple[tuple[type | tuple[type, ...], Callable[[Any], list[Any]]], ...] = (
-    (_IfThere, _begun),
-    (_Place, _begun),
+    (_IfThere, partial(_begun, make_folders=False)),
+    (_Place, partial(_begun, make_folders=True)),
     ((memoryview, str), _hashed),
     (Fresh, drafts.write_durably),
     (Draft, drafts.publish),

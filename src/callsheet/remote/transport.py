@@ -220,20 +220,14 @@ def _answered(
             begun = Begun(done.answer, done.filled_bytes, done.socket_error)
             return receive(sock, method, last=done.refused, into=into, begun=begun)
         head = b""
-    return _sent(sock, method, head, body, into, read_timeout_s)
+    refused = _refused(sock, head, body)
+    _wait_at_most(sock, read_timeout_s)
+    return receive(sock, method, last=refused, into=into)
 
 
-def _sent(
-    sock: socket.socket,
-    method: str,
-    head: bytes,
-    body: Iterable[bytes | memoryview] | None,
-    into: memoryview,
-    read_timeout_s: float,
-) -> Reply:
-    """As `_answered`, piece by piece."""
+def _refused(sock: socket.socket, head: bytes, body: Iterable[bytes | memoryview] | None) -> bool:
+    """Send a request piece by piece; whether the other side did not take all of it, and may have said why."""
     _wait_at_most(sock, READ_TIMEOUT_S)
-    rejected = False
     try:
         sock.sendall(head)
         if isinstance(body, Straight) and wire.sends(sock):
@@ -242,9 +236,8 @@ def _sent(
             for piece in body or ():
                 sock.sendall(piece)
     except (BrokenPipeError, ConnectionResetError):
-        rejected = True  # who refuses a request before it is whole may have said why
-    _wait_at_most(sock, read_timeout_s)
-    return receive(sock, method, last=rejected, into=into)
+        return True
+    return False
 
 
 def _wait_at_most(sock: socket.socket, timeout_s: float) -> None:
