@@ -25,9 +25,9 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def unchanged(tmp_path_factory: pytest.TempPathFactory, ministack_server: Server) -> Iterator[Api]:
-    """A server on a tree that no test changes."""
+    """A server on a tree that no test changes. Not for the whole session: its threads would look at the disks of the simulator's tests."""
     with running(
         play(tmp_path_factory.mktemp("still") / "project", ministack_server).tree.library(), watch=False
     ) as api:

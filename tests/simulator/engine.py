@@ -11,6 +11,7 @@ import io
 import os
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -669,7 +670,12 @@ class _NothingAhead:
 
 @contextmanager
 def installed(engine: Engine) -> Iterator[System]:
-    """While in this context, all that is below the shells runs on simulated machines."""
+    """While in this context, all that is below the shells runs on simulated machines: no server may run in this process, whose threads
+    would take part."""
+    beating = {"callsheet-index", "callsheet-poll", "callsheet-watch"} & {
+        thread.name for thread in threading.enumerate()
+    }
+    assert not beating, f"a server runs in this process: {beating}"
     machine, heard = System(engine), sys.unraisablehook
 
     def unheard(told: sys.UnraisableHookArgs) -> None:
