@@ -279,10 +279,11 @@ class Library:
             problems = distinct((*proposal.seen.problems, *proposal.plan.refusals))
             report = replace(proposal.seen, verb=proposal.plan.verb.value, problems=problems)
             return Transfer("", proposal.plan, (), report, interrupted=report.interrupted)
-        run = self._run(SyncOptions())
+        store = Breaker(self.remote)
+        run = replace(self._run(SyncOptions()), remote=store.beside())  # a look that fails stops no transfer
         pace = Pace(self._transfers, limit_bytes_s, stop, on_begun, on_outcome, on_moved, on_progress)
         with self._pool(executor, self._transfers) as movers, self._pool(executor) as lookers:
-            result = carry_out(run, run.remote or self.remote, self.journal, proposal, movers, lookers, pace)
+            result = carry_out(run, store, self.journal, proposal, movers, lookers, pace)
         interrupted = result.interrupted or proposal.seen.interrupted
         return replace(result, report=_brought_up(proposal.seen, result.report), interrupted=interrupted)
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import islice, pairwise
 from typing import TypeVar
 
-from callsheet import layout
+from callsheet import layout, system
 from callsheet.errors import RemoteError
 from callsheet.findings import not_seen
 from callsheet.layout import Layout
 from callsheet.model import Actor, HashedFile, Listing, Problem, RemoteObject
 from callsheet.remote import Remote
-from callsheet.run import Stop
+from callsheet.run import Run, Stop
 from callsheet.survey import Survey, only_in_s3
 
 _T = TypeVar("_T")
 _AHEAD = 16
 _LISTINGS = 8
+_FEW = 16
+"""So many actors are listed one by one; for more, the range of keys that they are in."""
+
+_AFTER_SLASH = chr(ord("/") + 1)
 _ACTORS = 500
 """With fewer actors for each, more listings at once cost more requests than they save time."""
 
@@ -29,13 +34,14 @@ _ACTORS = 500
 class Task:
     """One actor to be looked at. `listing` is its default folder in S3; None: the job lists it, if S3 is looked at.
 
-    `hashed` are its files of `Run.hashed`; `removed` its images of `Run.removed`.
+    `hashed` are its files of `Run.hashed`; `removed` its images of `Run.removed`. What is seen is seen after `started`; None: after the run began.
     """
 
     actor: Actor
     listing: Listing | None = None
     hashed: Mapping[str, HashedFile] = field(default_factory=dict)
     removed: frozenset[tuple[str, bool]] = frozenset()
+    started: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +53,21 @@ class Part:
     before: str
 
 
-def parts(where: Layout, actors: Sequence[Actor]) -> list[Part]:
+def parts(where: Layout, actors: Sequence[Actor], *, only: bool = False) -> list[Part]:
     """All keys in a few ranges, each with its share of `actors`, which are in the listing's order.
 
-    No two folders whose names begin with the same number and an underscore are in different ranges.
+    No two folders whose names begin with the same number and an underscore are in different ranges. With `only`, the keys before those of the
+    first actor and after those of the last are in none.
     """
     count = max(1, min(_LISTINGS, len(actors) // _ACTORS))
     starts = [_start(actors[number * len(actors) // count]) for number in range(1, count)]
     orders = [listing_order(actor.name) for actor in actors]
     cuts = [0, *(bisect_left(orders, start.encode()) for start in starts), len(actors)]
-    keys = ["", *(f"{where.key_prefix()}{start}" for start in starts), ""]
+    prefix = where.key_prefix()
+    first_key, last_key = ("", "")
+    if only and actors:
+        first_key, last_key = f"{prefix}{actors[0].name}/", f"{prefix}{actors[-1].name}{_AFTER_SLASH}"
+    keys = [first_key, *(f"{prefix}{start}" for start in starts), last_key]
     return [
         Part(tuple(actors[first:last]), after, before)
         for (first, last), (after, before) in zip(pairwise(cuts), pairwise(keys), strict=True)
@@ -90,6 +101,21 @@ def together(streams: Sequence[Iterator[_T]]) -> Iterator[_T]:
 def _advanced(stream: Iterator[_T]) -> list[_T]:
     """What comes next, nothing at the end."""
     return list(islice(stream, _AHEAD))
+
+
+def tasks_among(run: Run, names: Collection[str], problems: list[Problem], halt: Stop) -> Iterator[Task]:
+    """The actors with these folder names, those that are in S3 only included, in the listing's order: a few to be listed one by one, more with
+    their share of a listing. All of that is seen from now on. What is wrong with them is added to `problems`."""
+    now = system.now()
+    chosen = run.surveyor.survey().among(names)
+    problems.extend(chosen.problems)
+    actors = sorted(chosen.actors, key=lambda actor: listing_order(actor.name))
+    if run.remote is None or len(actors) <= _FEW:
+        tasks: Iterable[Task] = map(Task, actors)
+    else:
+        ranges = parts(run.where, actors, only=True)
+        tasks = together([tasks_of(part, run.where, run.remote, None, problems, halt) for part in ranges])
+    return (replace(task, started=now) for task in tasks)
 
 
 class Folders:

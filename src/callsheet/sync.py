@@ -10,10 +10,11 @@ looked at and it is known that the losses are not an unmounted disk or a wrong b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
+from itertools import chain
 from operator import add
 
 from callsheet import codec, files, layout, local, memo, migrate, reconcile, survey, system
@@ -22,7 +23,7 @@ from callsheet.cluster import Cluster
 from callsheet.dispatch import each
 from callsheet.errors import CallsheetError, LocalError, LossRefused, WorkerLost
 from callsheet.findings import findings, not_seen
-from callsheet.listing import Task, list_actor, listing_order, parts, tasks_of, together
+from callsheet.listing import Task, list_actor, listing_order, parts, tasks_among, tasks_of, together
 from callsheet.memo import Records
 from callsheet.model import Actor, Entry, Listing, Manifest, Problem, Sight
 from callsheet.observe import Looked, Observer, Sighting
@@ -35,9 +36,6 @@ OnLook = Callable[[Actor, Manifest, bool], None]
 """Called with each actor's manifest as it is now, and whether all of its folder in S3 was seen."""
 
 _LOSS_FLOOR = 20
-_FEW = 16
-"""So many actors are listed one by one; for more, the whole prefix is listed."""
-
 _ATTEMPTS = 10
 _HELD_IMAGES = 20_000
 
@@ -110,41 +108,71 @@ def run_sync(
     executor: Executor,
     on_progress: OnProgress,
     *,
-    among: frozenset[str] | None = None,
     on_look: OnLook | None = None,
     stop: Stop = never,
 ) -> Report:
     """All of it. `LossRefused` if mass disappearance was seen and not accepted: then no loss was recorded.
 
     Once `stop` says yes, no other actor is begun, and losses that wait for all actors to be looked at are not recorded.
-
-    `among` is for all actors with these names and no others, in place of `wanted`; none of them need be there.
     """
     everyone = run.surveyor.survey()
-    chosen = everyone.matching(wanted) if among is None else everyone.among(among)
-    problems = list(chosen.problems)
-    if not run.options.dry_run:
-        run.store.sweep(run.started)
+    chosen = everyone.matching(wanted)
+    problems, halt = list(chosen.problems), _Halt(stop)
     actors = sorted(chosen.actors, key=lambda actor: listing_order(actor.name))
-    few = bool(wanted) or (among is not None and len(among) <= _FEW)
-    outcomes: list[Outcome] = []
-    halt, patience = _Halt(stop), _Patience()
-    images = hashed_bytes = 0
-    tasks: Iterator[Task] = map(Task, actors)
-    if run.remote is not None and not few:
-        known = everyone if among is None else None
+    if run.remote is not None and not wanted:
+        remote = run.remote
         tasks = together(
-            [tasks_of(part, run.where, run.remote, known, problems, halt) for part in parts(run.where, actors)]
+            [tasks_of(part, run.where, remote, everyone, problems, halt) for part in parts(run.where, actors)]
         )
-    tasks = map(partial(_with_what_is_known, run), tasks)
+    else:
+        tasks = map(Task, actors)
     early = _sure_to_be_hashed(run, actors) if not isinstance(executor, Cluster) else []
     with HashAhead(early, partial(_files_to_hash, run)) as ahead:
-        run = replace(run, ahead=ahead if early else None, shows=on_look is not None)
-        for outcome in each(executor, _look_and_record, run, tasks, len(actors), _lost, halt):
-            outcomes.append(patience.keep(_shown(outcome, on_look)))
-            images += outcome.report.counts.total if outcome.report else 0
-            hashed_bytes += outcome.hashed_bytes
-            on_progress(Progress(len(outcomes), max(len(chosen.actors), len(outcomes)), images, hashed_bytes))
+        run = replace(run, ahead=ahead if early else None)
+        return _sync(run, tasks, len(actors), problems, executor, on_progress, on_look, halt)
+
+
+def run_sync_among(
+    run: Run,
+    lots: Iterable[Collection[str]],
+    about: int,
+    executor: Executor,
+    on_progress: OnProgress,
+    *,
+    on_look: OnLook | None = None,
+    stop: Stop = never,
+) -> Report:
+    """As `run_sync`, for the actors with these folder names and no others; none need be there. `about` is how many there may be.
+
+    Each lot is waited for, and is looked at when it comes, as of that moment; what `Run.hashed` and `Run.removed` hold of it must be there by then.
+    """
+    problems, halt = list[Problem](), _Halt(stop)
+    tasks = chain.from_iterable(tasks_among(run, lot, problems, halt) for lot in lots)
+    return _sync(run, tasks, about, problems, executor, on_progress, on_look, halt)
+
+
+def _sync(
+    run: Run,
+    tasks: Iterable[Task],
+    about: int,
+    problems: list[Problem],
+    executor: Executor,
+    on_progress: OnProgress,
+    on_look: OnLook | None,
+    halt: _Halt,
+) -> Report:
+    if not run.options.dry_run:
+        run.store.sweep(run.started)
+    outcomes: list[Outcome] = []
+    patience = _Patience()
+    images = hashed_bytes = 0
+    run = replace(run, shows=on_look is not None)
+    tasks = map(partial(_with_what_is_known, run), tasks)
+    for outcome in each(executor, _look_and_record, run, tasks, about, _lost, halt):
+        outcomes.append(patience.keep(_shown(outcome, on_look)))
+        images += outcome.report.counts.total if outcome.report else 0
+        hashed_bytes += outcome.hashed_bytes
+        on_progress(Progress(len(outcomes), max(about, len(outcomes)), images, hashed_bytes))
     problems.extend(problem for outcome in outcomes for problem in outcome.problems)
     held = [] if halt.said else [outcome.held for outcome in outcomes if outcome.held]
     if held:
@@ -202,7 +230,7 @@ def _files_to_hash(run: Run, actor: Actor) -> list[str]:
 def _look_and_record(run: Run, task: Task) -> Outcome:
     """The job of one actor. Whatever stops it is a problem in its outcome."""
     try:
-        return _attempt(run, task)
+        return _attempt(_as_of(run, task), task)
     except CallsheetError as error:
         return _not_done(task.actor, error)
 
@@ -211,10 +239,14 @@ def _record_held(run: Run, held: Held | Task) -> Outcome:
     """Record a loss that was held back, now that it is known to be one."""
     if isinstance(held, Held):
         try:
-            return _record(run, held)
+            return _record(_as_of(run, held.task), held)
         except _Stale:
             held = replace(held.task, listing=None)
     return _look_and_record(replace(run, options=replace(run.options, accept_loss=True)), held)
+
+
+def _as_of(run: Run, task: Task) -> Run:
+    return run if task.started is None else replace(run, started=task.started)
 
 
 def _attempt(run: Run, task: Task) -> Outcome:

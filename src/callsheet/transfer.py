@@ -7,7 +7,7 @@ and recorded.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -15,17 +15,18 @@ from callsheet import again, amend, layout, pictures, reconcile, system
 from callsheet.action import Action, Mark, Op, Outcome, PastRun, Plan, Step, Verb
 from callsheet.cluster import Cluster
 from callsheet.errors import CallsheetError, UnknownImage
-from callsheet.execute import OnMoved, OnOutcome, execute, make_durable
+from callsheet.execute import OnMoved, OnOutcome, execute
 from callsheet.journal import Journal
 from callsheet.meter import Meter
-from callsheet.model import Actor, HashedFile, Manifest, Problem, Status
+from callsheet.model import Actor, HashedFile, Manifest, Problem
 from callsheet.plan import Choice, Subject, local_may_win, marks_taken_back, planned, restored, taken_back
+from callsheet.relook import Relook
 from callsheet.remote import Remote
 from callsheet.report import Report, distinct
 from callsheet.result import Proposal, Transfer
 from callsheet.run import Run, Stop, never
 from callsheet.site import Site
-from callsheet.sync import OnProgress, run_sync
+from callsheet.sync import OnProgress, run_sync, run_sync_among
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def propose_undo(run: Run, past: PastRun, executor: Executor, on_progress: OnPro
             unseen.add(actor.name)
 
     actors = frozenset(step.action.actor for step in past.steps)
-    seen = run_sync(unsurprised(run, past), (), executor, on_progress, among=actors, on_look=look, stop=stop)
+    seen = run_sync_among(unsurprised(run, past), [actors], len(actors), executor, on_progress, on_look=look, stop=stop)
     if seen.interrupted:
         unseen |= actors - manifests.keys()
     return Proposal(_plan(Verb.UNDO, taken_back(past, manifests, run.where, unseen), past.id), seen)
@@ -115,7 +116,7 @@ def propose_restore(
     if unknown := only - {action.filename for action in actions}:
         raise _unknown(unknown, f"`callsheet trash list {past.id}` tells what is there.")
     actors = frozenset(action.actor for action in actions)
-    seen = run_sync(unsurprised(run, past), (), executor, on_progress, among=actors)
+    seen = run_sync_among(unsurprised(run, past), [actors], len(actors), executor, on_progress)
     return Proposal(Plan(Verb.RESTORE, actions), seen)
 
 
@@ -156,29 +157,35 @@ def carry_out(
     if isinstance(movers, Cluster):
         again.check(plan.actions)
     site = Site(run.root, run.where, remote, run.id, Meter(pace.limit_bytes_s))
-    with journal.begin(run.id, plan, run.started) as recorder:
-        pace.on_begun(run.id)
-        outcomes, notes = execute(
-            site,
-            plan.actions,
-            movers,
-            recorder,
-            at_once=pace.at_once,
-            stop=pace.stop,
-            on_moved=pace.on_moved,
-            on_outcome=pace.on_outcome,
-        )
-        told = make_durable(site, outcomes)
-        unmarked = amend.mark(run, plan.marks)
-        recorder.end(system.now())
-    told += [*unmarked, *(outcome.problem for outcome in outcomes if outcome.problem is not None)]
-    try:
-        if plan.verb is Verb.UNDO:
-            amend.agree_again(run, outcomes)
-        amend.remove(run, outcomes)
-        report = _looked_again(run, outcomes, proposal.unrecorded, lookers, pace.on_progress)
-    except CallsheetError as error:  # what was done is done, and must be told
-        report = Report(plan.verb.value, (), (Problem("", "", error.code, error.sentence),))
+    with Relook(run, site, plan, proposal.unrecorded, lookers) as relook:
+
+        def on_outcome(outcome: Outcome) -> None:
+            relook.ended(outcome)
+            pace.on_outcome(outcome)
+
+        with journal.begin(run.id, plan, run.started) as recorder:
+            pace.on_begun(run.id)
+            outcomes, notes = execute(
+                site,
+                plan.actions,
+                movers,
+                recorder,
+                at_once=pace.at_once,
+                stop=pace.stop,
+                on_moved=pace.on_moved,
+                on_outcome=on_outcome,
+            )
+            told = relook.secure()
+            unmarked = amend.mark(run, plan.marks)
+            recorder.end(system.now())
+        told += [*unmarked, *(outcome.problem for outcome in outcomes if outcome.problem is not None)]
+        try:
+            if plan.verb is Verb.UNDO:
+                amend.agree_again(run, outcomes)
+            amend.remove(run, outcomes)
+            report = relook.report(pace.on_progress)
+        except CallsheetError as error:  # what was done is done, and must be told
+            report = Report(plan.verb.value, (), (Problem("", "", error.code, error.sentence),))
     if recorder.failure is not None:
         told.append(Problem("", "", recorder.failure.code, recorder.failure.sentence))
     problems = distinct((*report.problems, *told, *plan.refusals))
@@ -191,50 +198,6 @@ def carry_out(
         notes=notes,
         marked=len(plan.marks) - len(unmarked),
     )
-
-
-def _looked_again(
-    run: Run,
-    outcomes: list[Outcome],
-    unrecorded: Mapping[str, Mapping[str, HashedFile]],
-    executor: Executor,
-    on_progress: OnProgress,
-) -> Report:
-    removals = (outcome.action for outcome in outcomes if outcome.problem is None and outcome.action.op.removes)
-    touched = unrecorded.keys() | {outcome.action.actor for outcome in outcomes}
-    hashed = _hashed(run, outcomes)
-    hashed |= {actor: {**found, **hashed.get(actor, {})} for actor, found in unrecorded.items()}
-    afterwards = replace(_expecting(run, removals), started=system.now(), hashed=hashed)
-    sent = [
-        outcome.action
-        for outcome in outcomes
-        if outcome.problem is None and outcome.action.op in (Op.UPLOAD, Op.DOWNLOAD)
-    ]
-    moved = {(action.actor, action.filename) for action in sent}
-    apart: list[Problem] = []
-
-    def look(actor: Actor, manifest: Manifest, listed: bool) -> None:
-        for entry in manifest.entries:
-            if listed and entry.status is Status.OUT_OF_SYNC and (actor.name, entry.filename) in moved:
-                message = (
-                    "it was transferred, but both sides differ: one has changed meanwhile; look at both, then repair it"
-                )
-                apart.append(Problem(actor.name, entry.filename, "changing", message))
-
-    report = run_sync(afterwards, (), executor, on_progress, among=frozenset(touched), on_look=look)
-    return replace(report, problems=distinct((*report.problems, *apart)))
-
-
-def _hashed(run: Run, outcomes: Iterable[Outcome]) -> dict[str, dict[str, HashedFile]]:
-    """The files that were written, with the hashes that their bytes had before that."""
-    hashed: dict[str, dict[str, HashedFile]] = {}
-    for outcome in outcomes:
-        action, placed = outcome.action, outcome.placed
-        if outcome.mtime_ns is not None and placed is not None and placed.md5 is not None:
-            path = os.path.join(run.root, run.where.image(action.actor, action.filename))
-            file = HashedFile(path, placed.size_bytes, outcome.mtime_ns, placed.md5)
-            hashed.setdefault(action.actor, {})[path] = file
-    return hashed
 
 
 def _plan(verb: Verb, steps: Iterable[Action | Mark | Problem], undoes: str = "") -> Plan:

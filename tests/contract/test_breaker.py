@@ -124,3 +124,20 @@ def test_what_is_the_matter_with_one_object_is_asked_each_time(remote: Failing, 
             breaker.head(B)
     assert remote.asked == 2
     assert breaker.notes() == ()
+
+
+def test_a_failure_beside_stops_nobody_here_and_one_here_stops_those_beside(remote: Failing, breaker: Breaker) -> None:
+    beside = breaker.beside()
+    remote.all = Unreachable("no connection")
+    with pytest.raises(Unreachable):
+        beside.head(A)
+    remote.all = None
+    assert breaker.head(A).md5 == MD5
+    with pytest.raises(NoSuchBucket):
+        breaker.put(NOWHERE, b"x", md5=MD5)
+    asked = remote.asked
+    with pytest.raises(NoSuchBucket):
+        breaker.beside().put(NOWHERE, b"x", md5=MD5)
+    with pytest.raises(Unreachable):
+        beside.head(A)
+    assert remote.asked == asked

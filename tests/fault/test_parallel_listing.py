@@ -48,6 +48,19 @@ def test_every_key_and_every_actor_is_in_one_part_and_folders_of_one_number_are_
         assert all(homes[other] == homes[name] for other in alike)
 
 
+@given(st.sets(NAMES, min_size=1, max_size=40), st.sets(NAMES, max_size=20))
+def test_parts_of_some_actors_hold_all_of_theirs_and_nothing_before_or_after(
+    known: set[str], strangers: set[str]
+) -> None:
+    actors = _ordered(known)
+    found = parts(WHERE, actors, only=True)
+    assert [actor for part in found for actor in part.actors] == actors
+    first, last = listing_order(actors[0].name), listing_order(actors[-1].name)
+    for name in known | strangers:
+        homes = _homes(found, f"{WHERE.key_prefix()}{name}/1.png")
+        assert len(homes) == (first <= listing_order(name) <= last), name
+
+
 def _homes(found: list[Part], key: str) -> list[int]:
     return [number for number, part in enumerate(found) if key > part.after and (not part.before or key < part.before)]
 

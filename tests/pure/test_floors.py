@@ -24,7 +24,7 @@ FLOORS = [
     },
     {
         "run", "listing", "survey", "observe", "migrate", "dispatch", "sync", "status",
-        "site", "download", "perform", "again", "execute", "amend", "transfer", "trash", "fetch", "fsck", "library",
+        "site", "download", "perform", "again", "execute", "relook", "amend", "transfer", "trash", "fetch", "fsck", "library",
     },
     {"settings", "web", "cli", "demo", "__init__", "__main__"},
 ]  # fmt: skip
@@ -72,7 +72,8 @@ WITHIN = {
     "again": {"site", "download", "perform"},
     "execute": {"run", "site", "download", "perform", "again", "dispatch"},
     "amend": {"run", "survey"},
-    "transfer": {"run", "survey", "sync", "site", "again", "execute", "amend"},
+    "relook": {"run", "listing", "site", "execute", "sync"},
+    "transfer": {"run", "survey", "sync", "site", "again", "execute", "relook", "amend"},
     "trash": {"listing"},
     "fetch": set(),
     "fsck": {"run", "listing", "survey", "status", "sync"},

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from PIL import Image as Picture
 
+from callsheet import relook
 from callsheet.errors import PlanError
 from callsheet.layout import Layout
 from callsheet.library import Library
@@ -151,6 +152,7 @@ def _go_on(scene: Scene, verb: str, before: World, run: str, past: str) -> None:
 
 
 def main(root: str, store: str, times: int, seed: int) -> None:
+    relook._FEWEST = 1  # pushes and pulls of these few look at the one actor while the other's images are moved
     scene = Scene(root, store, seed)
     usual_s = dict.fromkeys(VERBS, 0.0)
     midst = aside = 0

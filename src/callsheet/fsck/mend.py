@@ -19,7 +19,7 @@ from callsheet.fsck.scope import Scope
 from callsheet.invariants import unfounded, without_claim
 from callsheet.model import Actor, Entry, Manifest
 from callsheet.survey import claim
-from callsheet.sync import OnProgress, run_sync
+from callsheet.sync import OnProgress, run_sync_among
 
 _RECORDED_ANEW = frozenset(
     {
@@ -67,7 +67,7 @@ def mend(
     try:
         if anew:
             run = replace(scope.run, started=system.now())
-            run_sync(run, (), executor, on_progress, among=frozenset(anew))
+            run_sync_among(run, [anew], len(anew), executor, on_progress)
     except CallsheetError as error:
         left.append(_not_mended("", "", error.sentence))
     return left

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import ChainMap
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import NoReturn, TypeVar
 
 from callsheet.errors import NoSuchBucket, RemoteError, Unreachable
@@ -20,10 +21,16 @@ class Breaker:
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
-        self._failures: dict[str | None, RemoteError] = {}
+        self._failures: MutableMapping[str | None, RemoteError] = {}
 
     def __reduce__(self) -> tuple[type[Breaker], tuple[Remote]]:
         return Breaker, (self._remote,)
+
+    def beside(self) -> Breaker:
+        """The same store for somebody else at the same time: what fails here is not asked for there, but what fails there still is here."""
+        other = Breaker(self._remote)
+        other._failures = ChainMap({}, self._failures)
+        return other
 
     def list(self, bucket: str, prefix: str, *, after: str = "", before: str = "") -> Iterator[RemoteObject]:
         self._check(bucket)
