@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -40,7 +40,7 @@ class Task:
     actor: Actor
     listing: Listing | None = None
     hashed: Mapping[str, HashedFile] = field(default_factory=dict)
-    removed: frozenset[tuple[str, bool]] = frozenset()
+    removed: Set[tuple[str, bool]] = frozenset()
     started: datetime | None = None
 
 
@@ -64,10 +64,10 @@ def parts(where: Layout, actors: Sequence[Actor], *, only: bool = False) -> list
     orders = [listing_order(actor.name) for actor in actors]
     cuts = [0, *(bisect_left(orders, start.encode()) for start in starts), len(actors)]
     prefix = where.key_prefix()
-    first_key, last_key = ("", "")
+    after = before = ""
     if only and actors:
-        first_key, last_key = f"{prefix}{actors[0].name}/", f"{prefix}{actors[-1].name}{_AFTER_SLASH}"
-    keys = [first_key, *(f"{prefix}{start}" for start in starts), last_key]
+        after, before = f"{prefix}{actors[0].name}/", f"{prefix}{actors[-1].name}{_AFTER_SLASH}"
+    keys = [after, *(f"{prefix}{start}" for start in starts), before]
     return [
         Part(tuple(actors[first:last]), after, before)
         for (first, last), (after, before) in zip(pairwise(cuts), pairwise(keys), strict=True)
@@ -113,9 +113,22 @@ def tasks_among(run: Run, names: Collection[str], problems: list[Problem], halt:
     if run.remote is None or len(actors) <= _FEW:
         tasks: Iterable[Task] = map(Task, actors)
     else:
-        ranges = parts(run.where, actors, only=True)
-        tasks = together([tasks_of(part, run.where, run.remote, None, problems, halt) for part in ranges])
+        tasks = tasks_listed(run.where, run.remote, actors, None, problems, halt)
     return (replace(task, started=now) for task in tasks)
+
+
+def tasks_listed(
+    where: Layout,
+    remote: Remote,
+    actors: Sequence[Actor],
+    everyone: Survey | None,
+    problems: list[Problem],
+    halt: Stop,
+) -> Iterator[Task]:
+    """These actors, which are in the listing's order, each with its share of a listing of all keys, and who else is found there, see `tasks_of`;
+    without `everyone`, nobody else, of the keys from the first actor's to the last one's."""
+    ranges = parts(where, actors, only=everyone is None)
+    return together([tasks_of(part, where, remote, everyone, problems, halt) for part in ranges])
 
 
 class Folders:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from queue import SimpleQueue
+from threading import Event
 from types import TracebackType
 
 from callsheet.action import Action, Op, Outcome, Plan, Verb
@@ -46,7 +47,7 @@ class Relook:
         self._site = site
         self._executor = executor
         self._hashed = {actor: dict(files) for actor, files in unrecorded.items()}
-        self._removed: dict[str, frozenset[tuple[str, bool]]] = {}
+        self._removed: dict[str, set[tuple[str, bool]]] = {}
         self._run = replace(run, hashed=self._hashed, removed=self._removed)
         self._moved: set[tuple[str, str]] = set()
         self._left = Counter(action.actor for action in plan.actions)
@@ -64,7 +65,7 @@ class Relook:
         self._unsafe: list[Problem] = []
         self._apart: list[Problem] = []
         self._progress: Progress | None = None
-        self._is_over = self._is_given_up = False
+        self._given_up = Event()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="callsheet-relook")
         self._looking: Future[Report] | None = None
 
@@ -75,7 +76,7 @@ class Relook:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._is_given_up = True
+            self._given_up.set()
             self._lots.put(frozenset())
         self._pool.shutdown(wait=not isinstance(error, KeyboardInterrupt))  # which does not wait for a slow network
 
@@ -92,7 +93,6 @@ class Relook:
     def secure(self) -> list[Problem]:
         """Make durable all that was done. Returns what could not be."""
         self._hand_over([*self._waiting])
-        self._is_over = True
         self._lots.put(frozenset())
         return self._unsafe
 
@@ -113,8 +113,7 @@ class Relook:
         if action.op in (Op.UPLOAD, Op.DOWNLOAD):
             self._moved.add((action.actor, key))
         if action.op.removes:
-            gone = self._removed.get(action.actor, frozenset())
-            self._removed[action.actor] = gone | {(key, action.op.here)}
+            self._removed.setdefault(action.actor, set()).add((key, action.op.here))
         if outcome.mtime_ns is not None and placed is not None and placed.md5 is not None:
             path = os.path.join(self._run.root, self._run.where.image(action.actor, key))
             file = HashedFile(path, placed.size_bytes, outcome.mtime_ns, placed.md5)
@@ -144,18 +143,15 @@ class Relook:
             self._executor,
             on_progress,
             on_look=self._see,
-            stop=self._stop,
+            stop=self._given_up.is_set,
         )
 
     def _handed_over(self) -> Iterator[frozenset[str]]:
         while lot := self._lots.get():
             yield lot
 
-    def _stop(self) -> bool:
-        return self._is_given_up
-
     def _note_progress(self, progress: Progress) -> None:
-        self._progress = progress if self._is_over else None
+        self._progress = progress
 
     def _see(self, actor: Actor, manifest: Manifest, listed: bool) -> None:
         for entry in manifest.entries:

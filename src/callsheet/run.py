@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -71,7 +71,7 @@ class Run:
     ahead: HashAhead | None = None
     hashed: Mapping[str, Mapping[str, HashedFile]] = field(default_factory=dict)
     may_wait: MayWait | None = None
-    removed: Mapping[str, frozenset[tuple[str, bool]]] = field(default_factory=dict)
+    removed: Mapping[str, Set[tuple[str, bool]]] = field(default_factory=dict)
 
     def __reduce__(self) -> tuple[Callable[..., Run], tuple[Place, SyncOptions, datetime, bool]]:
         from callsheet.elsewhere import place

@@ -10,7 +10,7 @@ looked at and it is known that the losses are not an unmounted disk or a wrong b
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Set
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
@@ -23,7 +23,7 @@ from callsheet.cluster import Cluster
 from callsheet.dispatch import each
 from callsheet.errors import CallsheetError, LocalError, LossRefused, WorkerLost
 from callsheet.findings import findings, not_seen
-from callsheet.listing import Task, list_actor, listing_order, parts, tasks_among, tasks_of, together
+from callsheet.listing import Task, list_actor, listing_order, tasks_among, tasks_listed
 from callsheet.memo import Records
 from callsheet.model import Actor, Entry, Listing, Manifest, Problem, Sight
 from callsheet.observe import Looked, Observer, Sighting
@@ -119,13 +119,10 @@ def run_sync(
     chosen = everyone.matching(wanted)
     problems, halt = list(chosen.problems), _Halt(stop)
     actors = sorted(chosen.actors, key=lambda actor: listing_order(actor.name))
-    if run.remote is not None and not wanted:
-        remote = run.remote
-        tasks = together(
-            [tasks_of(part, run.where, remote, everyone, problems, halt) for part in parts(run.where, actors)]
-        )
+    if run.remote is None or wanted:
+        tasks: Iterable[Task] = map(Task, actors)
     else:
-        tasks = map(Task, actors)
+        tasks = tasks_listed(run.where, run.remote, actors, everyone, problems, halt)
     early = _sure_to_be_hashed(run, actors) if not isinstance(executor, Cluster) else []
     with HashAhead(early, partial(_files_to_hash, run)) as ahead:
         run = replace(run, ahead=ahead if early else None)
@@ -340,7 +337,7 @@ def _remember(run: Run, held: Held, manifest: Manifest, *, written: bool) -> Non
         run.memos.keep(actor.stem, look, memo.memo_of(manifest))
 
 
-def _surprising(removed: frozenset[tuple[str, bool]], before: Manifest, after: Manifest, losses: Losses) -> Losses:
+def _surprising(removed: Set[tuple[str, bool]], before: Manifest, after: Manifest, losses: Losses) -> Losses:
     """`losses` without the images that are known to have been removed from the side that they are gone from."""
     now = {entry.filename: entry for entry in after.entries}
     here = in_s3 = 0

@@ -132,7 +132,7 @@ def _expecting(run: Run, removals: Iterable[Action]) -> Run:
     gone: dict[str, set[tuple[str, bool]]] = {}
     for action in removals:
         gone.setdefault(action.actor, set()).add((action.filename, action.op.here))
-    return replace(run, removed={actor: frozenset(images) for actor, images in gone.items()})
+    return replace(run, removed=gone)
 
 
 def _may_be_gone(run: Run, run_id: str, step: Step) -> bool:

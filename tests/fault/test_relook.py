@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from asking import wait_until
 from callsheet import listing, relook, system
 from callsheet.action import Outcome
 from callsheet.errors import Unreachable
@@ -24,7 +25,6 @@ from mounts import one_at_a_time
 ACTORS = [f"{number:04}_x" for number in range(12)]
 IMAGES = ("a.png", "b.png")
 TIMES = ("training_data_updated", "modified_date", "last_modified", "checked_at")
-CALM_S = 20.0
 
 
 class Watched(MemoryRemote):
@@ -86,13 +86,6 @@ def at(actor: str, then: Callable[[], object]) -> Callable[[str], None]:
     return moved
 
 
-def comes_true(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + CALM_S
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
 def all_synced(tree: Tree) -> None:
     for actor in ACTORS:
         assert tree.statuses(actor[:4]) == dict.fromkeys(IMAGES, "synced")
@@ -104,7 +97,7 @@ def threads() -> list[str]:
 
 
 def test_actors_are_recorded_while_others_are_still_transferred(tree: Tree, verb: str, store: Watched) -> None:
-    store.on_moved = at(ACTORS[-1], lambda: comes_true(lambda: recorded(tree) >= {*ACTORS[:4]}))
+    store.on_moved = at(ACTORS[-1], lambda: wait_until(lambda: recorded(tree) >= {*ACTORS[:4]}))
     seen: list[int] = []
     library = tree.library()
     result = library.apply(
@@ -239,7 +232,7 @@ def test_a_store_that_cannot_be_listed_any_more_is_told_and_goes_on_to_be_used(
 
     plan = tree.library().plan(verb, record_later=True)
     store.on_listed = gone
-    store.on_moved = at(ACTORS[9], lambda: comes_true(failed.is_set))
+    store.on_moved = at(ACTORS[9], lambda: wait_until(failed.is_set))
     result = tree.library().apply(plan)
     assert len(result.done) == 24
     assert "unreachable" in {problem.code for problem in result.report.problems}
@@ -268,7 +261,7 @@ def test_a_run_that_breaks_off_leaves_nothing_false_and_no_thread(
     witness = Witness(tree)
     with pytest.raises(error):
         library.apply(plan, on_outcome=told)
-    comes_true(lambda: not threads())
+    wait_until(lambda: not threads())
     for actor in recorded(tree):
         assert tree.statuses(actor[:4]) == dict.fromkeys(IMAGES, "synced")
     carried_out(tree.library(), verb)
