@@ -3,7 +3,7 @@
  *
  *  - One call moves one body, or sends one request and receives its answer; the GIL is not held meanwhile.
  *  - A socket that has nothing to give, or takes nothing, is waited for as long as the caller says, each time anew, as
- *    Python's own sockets do. Ctrl-C ends the wait.
+ *    Python's own sockets do. Ctrl-C ends the wait, also one that was pressed just before it.
  *  - What was moved is always told, beside what went wrong, and on which side: nothing is lost or moved twice.
  *  - Of an answer it understands no more than where its body begins, and whether that is what there is room for. All else is the caller's.
  *  - The caller's memory is all that there is.
@@ -34,33 +34,46 @@
 enum {
     /* As much as is sent before Ctrl-C is looked for. */
     MOST_SENT_BYTES = 1 << 20,
+    /* As long as is waited before Ctrl-C is looked for: a signal that comes between two calls of the system interrupts neither. */
+    MOST_WAITED_MS = 250,
     /* A longer number of bytes is none. */
     MOST_DIGITS = 18,
 };
 
 /* One body under way: `moved` bytes of it are in memory, or sent. An errno of 0 is none; `ended` is set if the giving side
- * (of a file: its end) came before all was moved. */
+ * (of a file: its end) came before all was moved. `waited_ms` is how long it has been waited for in vain. */
 struct moving {
     int socket;
     int file;
     uint8_t *memory;
     int64_t size;
     int timeout_ms;
+    int waited_ms;
     int64_t moved;
     int socket_error;
     int file_error;
     int ended;
 };
 
-/* 0 once the socket is ready, or an errno: ETIMEDOUT, EINTR. */
-static int wait_for(int socket, short events, int timeout_ms)
+/* 0 once the socket is ready, or an errno: ETIMEDOUT, or EINTR if a signal came or may have come. */
+static int wait_for(struct moving *m, short events)
 {
-    struct pollfd one = {.fd = socket, .events = events};
-    int ready = poll(&one, 1, timeout_ms);
+    struct pollfd one = {.fd = m->socket, .events = events};
+    int left_ms = m->timeout_ms - m->waited_ms;
+    int piece_ms = m->timeout_ms >= 0 && left_ms < MOST_WAITED_MS ? left_ms : MOST_WAITED_MS;
+    int ready = poll(&one, 1, piece_ms);
+    if (ready < 0) {
+        return errno;
+    }
     if (ready > 0) {
+        m->waited_ms = 0;
         return 0;
     }
-    return ready == 0 ? ETIMEDOUT : errno;
+    if (m->timeout_ms < 0) {
+        return EINTR;
+    }
+    m->waited_ms += piece_ms;
+    return m->waited_ms < m->timeout_ms ? EINTR : ETIMEDOUT;
 }
 
 /* Receives until `size` bytes are there, something goes wrong, or a signal comes (EINTR). */
@@ -73,7 +86,7 @@ static void receive_body(struct moving *m)
         } else if (got == 0) {
             m->ended = 1;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            m->socket_error = wait_for(m->socket, POLLIN, m->timeout_ms);
+            m->socket_error = wait_for(m, POLLIN);
         } else {
             m->socket_error = errno;
         }
@@ -92,7 +105,7 @@ static void send_body(struct moving *m)
         } else if (sent == 0) {
             m->ended = 1;
         } else if (errno == EAGAIN) {
-            m->socket_error = wait_for(m->socket, POLLOUT, m->timeout_ms);
+            m->socket_error = wait_for(m, POLLOUT);
         } else if (errno == EIO || errno == EINVAL || errno == EBADF || errno == ESTALE || errno == ENOSYS
                    || errno == EOPNOTSUPP) {
             m->file_error = errno;
@@ -180,7 +193,7 @@ static void send_memory(struct moving *m, int flags)
         if (sent >= 0) {
             m->moved += sent;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            m->socket_error = wait_for(m->socket, POLLOUT, m->timeout_ms);
+            m->socket_error = wait_for(m, POLLOUT);
         } else {
             m->socket_error = errno;
         }
@@ -253,7 +266,7 @@ static void receive_answer(struct exchange *x)
         ssize_t got = recv(a->socket, a->memory + a->moved, (size_t)(a->size - a->moved), MSG_DONTWAIT);
         if (got < 0) {
             int nothing_yet = errno == EAGAIN || errno == EWOULDBLOCK;
-            a->socket_error = nothing_yet ? wait_for(a->socket, POLLIN, a->timeout_ms) : errno;
+            a->socket_error = nothing_yet ? wait_for(a, POLLIN) : errno;
             continue;
         }
         a->ended = got == 0;
@@ -363,7 +376,8 @@ static PyObject *quiet(PyObject *Py_UNUSED(module), PyObject *socket)
         PyErr_SetString(PyExc_ValueError, "that is no descriptor"); /* poll() would take it for one on which nothing comes */
         return NULL;
     }
-    return PyBool_FromLong(wait_for((int)descriptor, POLLIN, 0) == ETIMEDOUT);
+    struct pollfd one = {.fd = (int)descriptor, .events = POLLIN};
+    return PyBool_FromLong(poll(&one, 1, 0) == 0);
 }
 
 static PyMethodDef methods[] = {

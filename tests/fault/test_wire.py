@@ -563,8 +563,11 @@ def test_a_connection_on_which_anything_has_come_is_not_quiet(way: str) -> None:
 
 
 @contextmanager
-def interrupted(raises: bool) -> Iterator[threading.Event]:
-    """A signal comes in a moment, once; its handler tells, and raises or not."""
+def interrupted(raises: bool, at_once: bool) -> Iterator[threading.Event]:
+    """A signal comes in a moment, once; its handler tells, and raises or not.
+
+    Not `at_once`: it interrupts no call of the system, as if it had come just before one.
+    """
     heard, times = threading.Event(), list[int]()
 
     def hear(number: int, _: object) -> None:
@@ -574,7 +577,12 @@ def interrupted(raises: bool) -> Iterator[threading.Event]:
             raise KeyboardInterrupt
 
     previous = signal.signal(signal.SIGUSR1, hear)
-    timer = threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGUSR1))
+
+    def send() -> None:
+        thread = threading.main_thread() if at_once else threading.current_thread()
+        signal.pthread_kill(thread.ident or 0, signal.SIGUSR1)
+
+    timer = threading.Timer(0.3, send)
     timer.start()
     try:
         yield heard
@@ -585,15 +593,16 @@ def interrupted(raises: bool) -> Iterator[threading.Event]:
 
 
 @needs_extension
+@pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("raises", [True, False])
-def test_ctrl_c_is_heard_while_a_body_is_waited_for(raises: bool) -> None:
+def test_ctrl_c_is_heard_while_a_body_is_waited_for(raises: bool, at_once: bool) -> None:
     def serve(theirs: socket.socket, heard: threading.Event) -> None:
         theirs.sendall(head(10) + b"hello")
-        heard.wait(20)
+        assert heard.wait(5)
         theirs.sendall(b"world")
 
     memory = bytearray(10)
-    with interrupted(raises) as heard, connected(lambda theirs: serve(theirs, heard)) as sock:
+    with interrupted(raises, at_once) as heard, connected(lambda theirs: serve(theirs, heard)) as sock:
         if raises:
             with pytest.raises(KeyboardInterrupt):
                 list(come(sock, memory))
@@ -603,15 +612,16 @@ def test_ctrl_c_is_heard_while_a_body_is_waited_for(raises: bool) -> None:
 
 
 @needs_extension
+@pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("raises", [True, False])
-def test_ctrl_c_is_heard_while_an_answer_is_waited_for(raises: bool) -> None:
+def test_ctrl_c_is_heard_while_an_answer_is_waited_for(raises: bool, at_once: bool) -> None:
     def serve(theirs: socket.socket, heard: threading.Event) -> None:
         theirs.recv(len(REQUEST), socket.MSG_WAITALL)
-        heard.wait(20)
+        assert heard.wait(5)
         theirs.sendall(head(len(OBJECT)) + OBJECT)
 
     memory = memoryview(bytearray(len(OBJECT)))
-    with interrupted(raises) as heard, connected(lambda theirs: serve(theirs, heard)) as sock:
+    with interrupted(raises, at_once) as heard, connected(lambda theirs: serve(theirs, heard)) as sock:
         if raises:
             with pytest.raises(KeyboardInterrupt):
                 ask(sock, memory)
