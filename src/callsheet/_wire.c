@@ -5,6 +5,7 @@
  *  - A socket that has nothing to give, or takes nothing, is waited for as long as the caller says, each time anew, as
  *    Python's own sockets do. Ctrl-C ends the wait, also one that was pressed just before it.
  *  - What was moved is always told, beside what went wrong, and on which side: nothing is lost or moved twice.
+ *  - A file that goes with a request is opened here, just before, and only if it is what was said.
  *  - Of an answer it understands no more than where its body begins, and whether that is what there is room for. All else is the caller's.
  *  - The caller's memory is all that there is.
  */
@@ -14,12 +15,14 @@
 #include <Python.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/sendfile.h>
@@ -174,9 +177,10 @@ static PyObject *send_(PyObject *Py_UNUSED(module), PyObject *arguments)
 }
 #endif
 
-/* One request, with a file for its body or none, and its answer. What of the body of the answer there is room for in `body` goes
- * there; all else, in the order in which it came, to `answer`. */
+/* One request, with the file at `path` for its body or none, and its answer. What of the body of the answer there is room for in `body`
+ * goes there; all else, in the order in which it came, to `answer`. */
 struct exchange {
+    const char *path;
     struct moving request;
     struct moving file;
     struct moving answer;
@@ -286,9 +290,40 @@ static void receive_answer(struct exchange *x)
     }
 }
 
+/* Opens the file to be sent, if it is a regular one of the size that was said: 0, or an errno. A FIFO is not waited for. */
+static int open_file(struct exchange *x)
+{
+    struct stat found;
+    int file = open(x->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0) {
+        return errno;
+    }
+    int error = fstat(file, &found) != 0 ? errno : S_ISREG(found.st_mode) && found.st_size == x->file.size ? 0 : EINVAL;
+    if (error) {
+        close(file);
+        return error;
+    }
+    x->file.file = file;
+    return 0;
+}
+
+static void close_file(struct exchange *x)
+{
+    if (x->file.file >= 0) {
+        close(x->file.file);
+        x->file.file = -1;
+    }
+}
+
 static void exchange_all(struct exchange *x)
 {
     if (!x->refused) {
+        if (x->file.moved < x->file.size && x->file.file < 0) {
+            x->file.file_error = open_file(x);
+            if (x->file.file_error) {
+                return;
+            }
+        }
         send_memory(&x->request, x->file.size > 0 ? MSG_MORE : 0);
         int *error = &x->request.socket_error;
         if (!*error) {
@@ -306,6 +341,7 @@ static void exchange_all(struct exchange *x)
         if (*error || x->file.file_error || x->file.ended) {
             return;
         }
+        close_file(x);
     }
     receive_answer(x);
 }
@@ -323,26 +359,29 @@ static int exchange_goes_on(struct exchange *x)
 }
 
 PyDoc_STRVAR(exchange_doc,
-             "exchange(socket, request, file, file_bytes, answer, body, send_timeout_ms, receive_timeout_ms, /)\n--\n\n"
-             "Send a request, then the next `file_bytes` of a file, on a socket without TLS; and receive the answer. Socket and file are\n"
-             "descriptors; -1 for no file. The answer is received into `answer` until its lines have come, up to the empty one. If they announce\n"
+             "exchange(socket, request, path, file_bytes, answer, body, send_timeout_ms, receive_timeout_ms, /)\n--\n\n"
+             "Send a request, then all `file_bytes` of the file at `path`, on a socket without TLS, a descriptor; and receive the answer. Without\n"
+             "a file, `path` is empty. The answer is received into `answer` until its lines have come, up to the empty one. If they announce\n"
              "as many bytes as `body` has room for, of an object, those go there, all of them. What else came at once is in `answer`.\n\n"
-             "Returns (sent bytes of the file, bytes in answer, bytes in body, refused, socket_error, file_error). The errors are errnos, or 0.\n"
-             "`refused` is 1 if the other side did not take the whole request, and may have said why. Fewer bytes of the file without an\n"
-             "error: it ended, and nothing was received. A wait of more than the timeout for a byte to go or come is ETIMEDOUT.");
+             "Returns (sent bytes of the request, of the file, bytes in answer, bytes in body, refused, socket_error, file_error). The errors are\n"
+             "errnos, or 0. `refused` is 1 if the other side did not take the whole request, and may have said why. A path at which there is no regular\n"
+             "file of that size is EINVAL, with nothing sent. Fewer bytes of the file without an error: it ended, and nothing was received. A\n"
+             "wait of more than the timeout for a byte to go or come is ETIMEDOUT.");
 
 static PyObject *exchange(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
     struct exchange x = {0};
     Py_buffer request, answer, body;
-    int socket, file, send_timeout_ms, receive_timeout_ms;
+    PyObject *path;
+    int socket, send_timeout_ms, receive_timeout_ms;
     long long file_bytes;
-    if (!PyArg_ParseTuple(arguments, "iy*iLw*w*ii:exchange", &socket, &request, &file, &file_bytes, &answer, &body,
-                          &send_timeout_ms, &receive_timeout_ms)) {
+    if (!PyArg_ParseTuple(arguments, "iy*O&Lw*w*ii:exchange", &socket, &request, PyUnicode_FSConverter, &path, &file_bytes, &answer,
+                          &body, &send_timeout_ms, &receive_timeout_ms)) {
         return NULL;
     }
+    x.path = PyBytes_AsString(path);
     x.request = (struct moving){.socket = socket, .memory = request.buf, .size = request.len, .timeout_ms = send_timeout_ms};
-    x.file = (struct moving){.socket = socket, .file = file, .size = file_bytes, .timeout_ms = send_timeout_ms};
+    x.file = (struct moving){.socket = socket, .file = -1, .size = file_bytes, .timeout_ms = send_timeout_ms};
     x.answer = (struct moving){.socket = socket, .memory = answer.buf, .size = answer.len, .timeout_ms = receive_timeout_ms};
     x.body = (struct moving){.socket = socket, .memory = body.buf, .size = body.len, .timeout_ms = receive_timeout_ms};
     do {
@@ -350,6 +389,8 @@ static PyObject *exchange(PyObject *Py_UNUSED(module), PyObject *arguments)
         exchange_all(&x);
         Py_END_ALLOW_THREADS
     } while (exchange_goes_on(&x));
+    close_file(&x);
+    Py_DECREF(path);
     PyBuffer_Release(&request);
     PyBuffer_Release(&answer);
     PyBuffer_Release(&body);
@@ -358,8 +399,8 @@ static PyObject *exchange(PyObject *Py_UNUSED(module), PyObject *arguments)
                        : x.answer.socket_error ? x.answer.socket_error
                                                : x.body.socket_error;
     return PyErr_Occurred() ? NULL
-                            : Py_BuildValue("(LLLiii)", (long long)x.file.moved, (long long)x.answer.moved, (long long)x.body.moved,
-                                            x.refused, socket_error, x.file.file_error);
+                            : Py_BuildValue("(LLLLiii)", (long long)x.request.moved, (long long)x.file.moved, (long long)x.answer.moved,
+                                            (long long)x.body.moved, x.refused, socket_error, x.file.file_error);
 }
 
 PyDoc_STRVAR(quiet_doc,

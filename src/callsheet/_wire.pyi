@@ -3,12 +3,12 @@ def send(socket: int, file: int, size_bytes: int, timeout_ms: int, /) -> tuple[i
 def exchange(
     socket: int,
     request: bytes,
-    file: int,
+    path: str,
     file_bytes: int,
     answer: bytearray,
     body: memoryview | bytearray,
     send_timeout_ms: int,
     receive_timeout_ms: int,
     /,
-) -> tuple[int, int, int, int, int, int]: ...
+) -> tuple[int, int, int, int, int, int, int]: ...
 def quiet(socket: int, /) -> bool: ...

@@ -45,8 +45,8 @@ def _upload(site: Site, action: Action) -> Outcome:
     if action.s3 is not None:
         _check_file(path, sent)
         kept = _keep_in_s3(site, action.location, action.s3)
-    passed = site.meter.pass_on if site.meter.limit_bytes_s is None else None
-    source = Source(sent.size_bytes, lambda: _Upload(path, sent.size_bytes, site.meter), passed)
+    straight = path if site.meter.limit_bytes_s is None else ""
+    source = Source(sent.size_bytes, lambda: _Upload(path, sent.size_bytes, site.meter), straight, site.meter.pass_on)
     replaces = action.s3.etag if action.s3 else None
     try:
         tag = site.remote.put(action.location, source, md5=_md5(sent), replaces=replaces)

@@ -12,10 +12,9 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +24,7 @@ from callsheet.errors import BadDigest, LocalError
 from callsheet.model import Location
 from callsheet.remote import transport, wire
 from callsheet.remote.bodies import Straight
+from callsheet.remote.contract import Source
 from callsheet.remote.reply import NO_MEMORY, Reply, receive
 from callsheet.remote.transport import Again, Lost, Stream
 from faults import WAYS, both_ways, going, needs_extension
@@ -224,19 +224,22 @@ def all_of(sock: socket.socket) -> bytes:
 
 def sent_through(sock: socket.socket, body: Straight) -> None:
     """As `transport` does."""
-    if wire.sends(sock):
-        body.send(sock)
-    else:
-        for piece in body:
-            sock.sendall(piece)
+    with body:
+        if wire.sends(sock):
+            body.send(sock)
+        else:
+            for piece in body:
+                sock.sendall(piece)
 
 
 def asked_with(sock: socket.socket, body: Straight) -> None:
     ask(sock, body=body)
 
 
-def straight(file: BinaryIO, size_bytes: int, counts: list[int] | None = None) -> Straight:
-    return Straight(file, size_bytes, (counts if counts is not None else []).append, PLACE)
+def straight(path: Path, size_bytes: int, counts: list[int] | None = None, mode: str = "rb") -> Straight:
+    """A file that is to be sent; to whom it is not sent straight, opened in that mode."""
+    sent = (counts if counts is not None else []).append
+    return Straight(Source(size_bytes, lambda: path.open(mode, buffering=0), str(path), sent), PLACE)  # type: ignore[arg-type, return-value]
 
 
 @both_ways
@@ -246,9 +249,9 @@ def test_a_file_is_sent_whole_to_whoever_reads_slowly(way: str, size_bytes: int,
     path.write_bytes(os.urandom(size_bytes))
     got: list[bytes] = []
     counts: list[int] = []
-    with going(way), path.open("rb", buffering=0) as file, connected(lambda theirs: got.append(all_of(theirs))) as sock:
+    with going(way), connected(lambda theirs: got.append(all_of(theirs))) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        sent_through(sock, straight(file, size_bytes, counts))
+        sent_through(sock, straight(path, size_bytes, counts))
         sock.shutdown(socket.SHUT_WR)
         assert sock.recv(1) == b""
     assert got == [path.read_bytes()]
@@ -264,11 +267,10 @@ def test_a_file_that_ends_before_it_was_said_to_is_told(
     path.write_bytes(bytes(1000))
     with (
         going(way),
-        path.open("rb", buffering=0) as file,
         connected(lambda theirs: all_of(theirs)) as sock,
         pytest.raises(BadDigest, match="ended 234 bytes early"),
     ):
-        go(sock, straight(file, 1234))
+        go(sock, straight(path, 1234))
 
 
 @pytest.mark.parametrize("go", [sent_through, asked_with], ids=["after its request", "with it"])
@@ -278,11 +280,10 @@ def test_a_file_that_cannot_be_read_is_told_as_such(
 ) -> None:
     with (
         going(way),
-        (tmp_path / "a.jpg").open("xb", buffering=0) as file,  # not open for reading
         connected(lambda theirs: all_of(theirs)) as sock,
         pytest.raises(LocalError, match="Cannot read"),
     ):
-        go(sock, straight(file, 10))
+        go(sock, straight(tmp_path / "a.jpg", 10, mode="xb"))  # not open for reading
 
 
 @both_ways
@@ -291,11 +292,10 @@ def test_a_store_that_hangs_up_while_it_is_sent_a_file_is_told_as_such(way: str,
     path.write_bytes(bytes(5_000_000))
     with (
         going(way),
-        path.open("rb", buffering=0) as file,
         connected(lambda theirs: theirs.recv(1)) as sock,
         pytest.raises((BrokenPipeError, ConnectionResetError)),
     ):
-        sent_through(sock, straight(file, 5_000_000))
+        sent_through(sock, straight(path, 5_000_000))
 
 
 @both_ways
@@ -305,11 +305,10 @@ def test_a_store_that_stops_reading_is_not_waited_for_longer_than_was_said(way: 
     done = threading.Event()
     with (
         going(way),
-        path.open("rb", buffering=0) as file,
         connected(lambda theirs: done.wait(20), timeout_s=0.3) as sock,
     ):
         with pytest.raises(TimeoutError, match="timed out"):
-            sent_through(sock, straight(file, 5_000_000))
+            sent_through(sock, straight(path, 5_000_000))
         done.set()
 
 
@@ -321,8 +320,8 @@ def test_a_file_system_that_cannot_send_straight_is_read_instead(
     path = tmp_path / "a.jpg"
     path.write_bytes(b"hello")
     got: list[bytes] = []
-    with path.open("rb", buffering=0) as file, connected(lambda theirs: got.append(all_of(theirs))) as sock:
-        sent_through(sock, straight(file, 5))
+    with connected(lambda theirs: got.append(all_of(theirs))) as sock:
+        sent_through(sock, straight(path, 5))
         sock.shutdown(socket.SHUT_WR)
         assert sock.recv(1) == b""
     assert got == [b"hello"]
@@ -365,7 +364,8 @@ ANSWERS = {
 
 
 def ask(sock: socket.socket, into: memoryview = NO_MEMORY, body: Straight | None = None, wait_s: float = 10) -> Reply:
-    return transport._answered(sock, "PUT" if body else "GET", REQUEST, body, into, wait_s)
+    with body or nullcontext():
+        return transport._answered(sock, "PUT" if body else "GET", REQUEST, body, into, wait_s)
 
 
 def answering(raw: bytes, sizes: list[int], asked: list[bytes]) -> Callable[[socket.socket], None]:
@@ -483,8 +483,8 @@ def test_a_file_goes_with_its_request(way: str, size_bytes: int, tmp_path: Path)
         got.append(theirs.recv(len(REQUEST) + size_bytes, socket.MSG_WAITALL))
         theirs.sendall(head(0))
 
-    with going(way), path.open("rb", buffering=0) as file, connected(take) as sock:
-        reply = ask(sock, body=straight(file, size_bytes, counts))
+    with going(way), connected(take) as sock:
+        reply = ask(sock, body=straight(path, size_bytes, counts))
         assert (reply.status, reply.leaves_usable) == (200, True)
     assert got == [REQUEST + path.read_bytes()]
     assert sum(counts) == (size_bytes if way == "straight" else 0)
@@ -500,9 +500,9 @@ def test_who_refuses_a_file_before_it_is_whole_is_heard(way: str, tmp_path: Path
         theirs.sendall(head(0).replace(b"200 OK", b"403 Forbidden"))
         theirs.shutdown(socket.SHUT_RD)
 
-    with going(way), path.open("rb", buffering=0) as file, connected(refuse) as sock:
+    with going(way), connected(refuse) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        reply = ask(sock, body=straight(file, 1 << 20))
+        reply = ask(sock, body=straight(path, 1 << 20))
         assert (reply.status, reply.leaves_usable) == (403, False)
 
 
@@ -514,10 +514,10 @@ def test_a_store_that_does_not_take_a_request_is_not_waited_for_longer_than_was_
     path = tmp_path / "a.jpg"
     path.write_bytes(bytes(1 << 20))
     done = threading.Event()
-    with going(way), path.open("rb", buffering=0) as file, connected(lambda _: done.wait(20)) as sock:
+    with going(way), connected(lambda _: done.wait(20)) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         with pytest.raises(TimeoutError, match="timed out"):
-            ask(sock, body=straight(file, 1 << 20))
+            ask(sock, body=straight(path, 1 << 20))
         done.set()
 
 
@@ -528,9 +528,8 @@ def test_a_file_system_that_cannot_send_with_a_request_is_read_after_it(
     exchange = wire._exchange
     assert exchange is not None
 
-    def cannot(sock: int, request: bytes, *_: object) -> tuple[int, int, int, int, int, int]:
-        os.write(sock, request)
-        return 0, 0, 0, 0, 0, errno.EINVAL
+    def cannot(sock: int, request: bytes, *_: object) -> tuple[int, int, int, int, int, int, int]:
+        return os.write(sock, request), 0, 0, 0, 0, 0, errno.EINVAL
 
     monkeypatch.setattr(wire, "_exchange", cannot)
     path, got = tmp_path / "a.jpg", list[bytes]()
@@ -540,9 +539,63 @@ def test_a_file_system_that_cannot_send_with_a_request_is_read_after_it(
         got.append(theirs.recv(len(REQUEST) + 5, socket.MSG_WAITALL))
         theirs.sendall(head(0))
 
-    with path.open("rb", buffering=0) as file, connected(take) as sock:
-        assert ask(sock, body=straight(file, 5)).status == 200
+    with connected(take) as sock:
+        assert ask(sock, body=straight(path, 5)).status == 200
     assert got == [REQUEST + b"hello"]
+
+
+def nothing(path: Path) -> None:
+    pass
+
+
+def larger(path: Path) -> None:
+    path.write_bytes(b"hello!")
+
+
+OTHERS: dict[str, Callable[[Path], object]] = {
+    "gone": nothing, "larger": larger, "a folder": Path.mkdir, "a FIFO": os.mkfifo
+}  # fmt: skip
+
+
+@needs_extension
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_request_is_not_begun_with_a_file_that_is_not_what_was_said(other: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    OTHERS[other](path)
+    theirs, ours = socket.socketpair()
+    with theirs, ours, descriptors_kept():
+        ours.settimeout(10)
+        memory = memoryview(bytearray(10))
+        done = wire.exchange(ours, REQUEST, str(path), 5, memory, send_timeout_s=10, receive_timeout_s=10)
+        assert (done.request_bytes, done.file_bytes, done.refused, done.socket_error) == (0, 0, False, None)
+        assert done.file_error is not None
+        assert done.file_error.errno == (errno.ENOENT if other == "gone" else errno.EINVAL)
+        ours.shutdown(socket.SHUT_WR)
+        assert theirs.recv(1) == b""
+
+
+@needs_extension
+def test_a_file_that_is_cut_while_it_goes_with_its_request_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(bytes(1 << 20))
+
+    def cut(theirs: socket.socket) -> None:
+        theirs.recv(len(REQUEST), socket.MSG_WAITALL)
+        os.truncate(path, 10)
+        all_of(theirs)
+
+    with connected(cut) as sock, descriptors_kept():
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        with pytest.raises(BadDigest, match="bytes early"):
+            ask(sock, body=straight(path, 1 << 20))
+
+
+@contextmanager
+def descriptors_kept() -> Iterator[None]:
+    """What is opened meanwhile is closed."""
+    before = os.listdir("/proc/self/fd")
+    yield
+    assert os.listdir("/proc/self/fd") == before
 
 
 @both_ways
@@ -631,20 +684,48 @@ def test_ctrl_c_is_heard_while_an_answer_is_waited_for(raises: bool, at_once: bo
 
 
 @needs_extension
+@pytest.mark.parametrize("raises", [True, False])
+def test_ctrl_c_is_heard_while_a_file_is_taken_slowly(raises: bool, tmp_path: Path) -> None:
+    path, got = tmp_path / "a.jpg", list[bytes]()
+    path.write_bytes(os.urandom(1 << 20))
+
+    def serve(theirs: socket.socket, heard: threading.Event) -> None:
+        assert heard.wait(5)
+        got.append(theirs.recv(len(REQUEST) + (1 << 20), socket.MSG_WAITALL))
+        theirs.sendall(head(0))
+
+    with interrupted(raises, at_once=True) as heard, connected(lambda theirs: serve(theirs, heard)) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        with descriptors_kept():
+            if raises:
+                with pytest.raises(KeyboardInterrupt):
+                    ask(sock, body=straight(path, 1 << 20))
+            else:
+                assert ask(sock, body=straight(path, 1 << 20)).status == 200
+        sock.shutdown(socket.SHUT_WR)
+    whole = REQUEST + path.read_bytes()
+    assert whole.startswith(got[0])
+    assert raises or got[0] == whole
+
+
+@needs_extension
 def test_the_wire_refuses_what_makes_no_sense() -> None:
     with pytest.raises(TypeError):
         _wire.receive("a", bytearray(1), 1000)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         _wire.receive(0, b"bytes", 1000)  # type: ignore[arg-type]  # cannot be written to
     with pytest.raises(TypeError):
-        _wire.exchange(0, b"", -1, 0, b"bytes", bytearray(), 1000, 1000)  # type: ignore[arg-type]
+        _wire.exchange(0, b"", "", 0, b"bytes", bytearray(), 1000, 1000)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        _wire.exchange(0, b"", -1, 0, bytearray(), b"bytes", 1000, 1000)  # type: ignore[arg-type]
+        _wire.exchange(0, b"", "", 0, bytearray(), b"bytes", 1000, 1000)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         _wire.quiet("a")  # type: ignore[arg-type]
     for number in (-1, 1 << 32):
         with pytest.raises(ValueError, match="no descriptor"):
             _wire.quiet(number)
     assert _wire.receive(-1, bytearray(10), 1000) == (0, errno.EBADF)
-    assert _wire.exchange(-1, b"a", -1, 0, bytearray(10), bytearray(), 1000, 1000) == (0, 0, 0, 0, errno.EBADF, 0)
-    assert _wire.exchange(-1, b"", -1, 0, bytearray(10), bytearray(), 1000, 1000) == (0, 0, 0, 0, errno.EBADF, 0)
+    for request in (b"a", b""):
+        told = _wire.exchange(-1, request, "", 0, bytearray(10), bytearray(), 1000, 1000)
+        assert told == (0, 0, 0, 0, 0, errno.EBADF, 0)
+    with pytest.raises(ValueError, match="null"):
+        _wire.exchange(-1, b"a", "a\0b", 1, bytearray(10), bytearray(), 1000, 1000)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from collections.abc import Generator, Iterable, Iterator
+from typing import BinaryIO, Self
 
 from callsheet.errors import BadDigest, LocalError
 from callsheet.model import Location
@@ -25,15 +24,12 @@ def size_of(body: bytes | Source) -> int:
     return body.size_bytes if isinstance(body, Source) else len(body)
 
 
-@contextlib.contextmanager
-def opened(body: bytes | Source, location: Location) -> Iterator[BinaryIO]:
-    """The body as a file at its first byte, closed at the end. `LocalError` if it cannot be opened."""
+def opened(body: bytes | Source, location: Location) -> BinaryIO:
+    """The body as a file at its first byte, for the caller to close. `LocalError` if it cannot be opened."""
     try:
-        file = body.open() if isinstance(body, Source) else io.BytesIO(body)
+        return body.open() if isinstance(body, Source) else io.BytesIO(body)
     except OSError as error:
         raise _unreadable(location, error) from error
-    with file:
-        yield file
 
 
 def blocks(file: BinaryIO, size_bytes: int, location: Location) -> Generator[bytes]:
@@ -64,14 +60,28 @@ def part(body: bytes | Source, start: int, size_bytes: int) -> Source:
     return Source(size_bytes, at_start)
 
 
-@dataclass(frozen=True, slots=True)
 class Straight:
     """A file that a socket may be given without its being read. As an iterable, it is read all the same, in pieces."""
 
-    file: BinaryIO
-    size_bytes: int
-    sent: Callable[[int], None]
-    location: Location
+    def __init__(self, source: Source, location: Location) -> None:
+        self.path = source.path
+        self.size_bytes = source.size_bytes
+        self._source = source
+        self._location = location
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def open(self) -> BinaryIO:
+        """The file, open until the end. `LocalError` if it cannot be opened."""
+        if self._file is None:
+            self._file = opened(self._source, self._location)
+        return self._file
 
     def __iter__(self) -> Iterator[memoryview]:
         return self._pieces(self.size_bytes)
@@ -80,38 +90,38 @@ class Straight:
         """All of it, to a socket of which `wire.sends`. Raises as `blocks`, and what sockets do."""
         left_bytes = self.size_bytes
         while left_bytes:
-            moved = wire.send(sock, self.file.fileno(), min(left_bytes, BLOCK_BYTES))
+            moved = wire.send(sock, self.open().fileno(), min(left_bytes, BLOCK_BYTES))
             if moved is None:  # the file system cannot do it
                 for piece in self._pieces(left_bytes):
                     sock.sendall(piece)
                 return
-            self.sent(moved.size_bytes)
+            self._source.sent(moved.size_bytes)
             left_bytes -= moved.size_bytes
             if moved.file_error is not None:
-                raise _unreadable(self.location, moved.file_error) from moved.file_error
+                raise _unreadable(self._location, moved.file_error) from moved.file_error
             if moved.socket_error is not None:
                 raise moved.socket_error
             if not moved.size_bytes:
-                raise _ended_early(self.location, left_bytes)
+                raise _ended_early(self._location, left_bytes)
 
     def went(self, done: wire.Exchanged) -> None:
         """All of it was to go with an exchange. Raises if the file is why it did not."""
-        self.sent(done.sent_bytes)
+        self._source.sent(done.file_bytes)
         if done.file_error is not None:
-            raise _unreadable(self.location, done.file_error) from done.file_error
-        if done.sent_bytes < self.size_bytes and not done.refused and done.socket_error is None:
-            raise _ended_early(self.location, self.size_bytes - done.sent_bytes)
+            raise _unreadable(self._location, done.file_error) from done.file_error
+        if done.file_bytes < self.size_bytes and not done.refused and done.socket_error is None:
+            raise _ended_early(self._location, self.size_bytes - done.file_bytes)
 
     def _pieces(self, size_bytes: int) -> Iterator[memoryview]:
-        return (piece for block in blocks(self.file, size_bytes, self.location) for piece in _pieces(block))
+        return (piece for block in blocks(self.open(), size_bytes, self._location) for piece in _pieces(block))
 
 
 @contextlib.contextmanager
 def sendable(body: bytes | Source | None, location: Location) -> Iterator[Iterable[bytes | memoryview] | None]:
     """The body in pieces to be sent, in constant memory. What is to be read, and can be at once, is read before anything is sent."""
-    if isinstance(body, Source) and body.sent is not None:
-        with opened(body, location) as file:
-            yield Straight(file, body.size_bytes, body.sent, location)
+    if isinstance(body, Source) and body.path:
+        with Straight(body, location) as straight:
+            yield straight
         return
     if isinstance(body, Source) and body.size_bytes > BLOCK_BYTES:
         with opened(body, location) as file:

@@ -34,12 +34,14 @@ Held = str | None | Anything
 class Source:
     """Bytes to be stored, `size_bytes` of them. Each call of `open` gives a seekable file at its first byte; whoever calls closes it.
 
-    With `sent`, the bytes need not be read: they may go to a socket straight from the file's descriptor, and `sent` is told how many went.
+    With `path`, which is the file's, its bytes need not be read: they may go from there straight to a socket, if it is a regular file of that size
+    then, and `sent` is told how many went.
     """
 
     size_bytes: int
     open: Callable[[], BinaryIO]
-    sent: Callable[[int], None] | None = None
+    path: str = ""
+    sent: Callable[[int], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ _BACKOFF_S = 0.4
 _QUICK_BACKOFF_S = 0.05
 _MAX_BACKOFF_S = 10.0
 _MAX_RETRY_AFTER_S = 20.0
+_SECONDS = len("2026-11-27T12:00:00")
 _MOVED_STATUSES = (301, 307, 400)
 
 
@@ -209,7 +210,7 @@ def _origin(base: str) -> str:
 
 
 def _now() -> str:
-    return f"{system.now():%Y%m%dT%H%M%SZ}"
+    return f"{system.now().isoformat(timespec='seconds')[:_SECONDS].replace('-', '').replace(':', '')}Z"
 
 
 def backoff_s(attempt: int, base_s: float = _BACKOFF_S) -> float:

@@ -202,24 +202,24 @@ def _answered(
     read_timeout_s: float,
 ) -> Reply:
     """The answer to a request, of which status and headers have come."""
-    straight = body if isinstance(body, Straight) and wire.sends(sock) else None
-    if wire.is_plain(sock) and (body is None or (straight is not None and straight.size_bytes <= BLOCK_BYTES)):
+    straight = body if isinstance(body, Straight) and wire.sends(sock) and 0 < body.size_bytes <= BLOCK_BYTES else None
+    if wire.is_plain(sock) and (body is None or straight is not None):
         done = wire.exchange(
             sock,
             head,
-            None if straight is None else straight.file.fileno(),
+            "" if straight is None else straight.path,
             0 if straight is None else straight.size_bytes,
             into,
             send_timeout_s=READ_TIMEOUT_S,
             receive_timeout_s=read_timeout_s,
         )
-        if done is not None:
+        if done.file_error is None or done.file_bytes:
             if straight is not None:
                 straight.went(done)
             _wait_at_most(sock, read_timeout_s)
             begun = Begun(done.answer, done.filled_bytes, done.socket_error)
             return receive(sock, method, last=done.refused, into=into, begun=begun)
-        head = b""
+        head = head[done.request_bytes :]  # to read the file may do, or tells what is wrong with it
     refused = _refused(sock, head, body)
     _wait_at_most(sock, read_timeout_s)
     return receive(sock, method, last=refused, into=into)
@@ -228,6 +228,8 @@ def _answered(
 def _refused(sock: socket.socket, head: bytes, body: Iterable[bytes | memoryview] | None) -> bool:
     """Send a request piece by piece; whether the other side did not take all of it, and may have said why."""
     _wait_at_most(sock, READ_TIMEOUT_S)
+    if isinstance(body, Straight):
+        body.open()
     try:
         sock.sendall(head)
         if isinstance(body, Straight) and wire.sends(sock):

@@ -17,7 +17,11 @@ from dataclasses import dataclass
 _receive: Callable[[int, memoryview, int], tuple[int, int]] | None = None
 _send: Callable[[int, int, int, int], tuple[int, int, int]] | None = None
 _exchange: (
-    Callable[[int, bytes, int, int, bytearray, memoryview, int, int], tuple[int, int, int, int, int, int]] | None
+    Callable[
+        [int, bytes, str, int, bytearray, memoryview, int, int],
+        tuple[int, int, int, int, int, int, int],
+    ]
+    | None
 ) = None
 _quiet: Callable[[int], bool] | None = None
 with suppress(ImportError):  # it is not there where no C compiler was
@@ -42,13 +46,15 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """What an exchange came to: `sent_bytes` of the file went; `answer` came, and `filled_bytes` of its body, which are in the memory for that.
+    """What an exchange came to: so many bytes of the request and of its file went; `answer` came, and `filled_bytes` of its body, which are in
+    the memory for that.
 
     If the other side `refused`, it took no more of the request, and may have said why. Fewer bytes of the file than there are, and no error: it
-    ended, and no answer was waited for.
+    ended. Then, and after a `file_error`, no answer was waited for.
     """
 
-    sent_bytes: int
+    request_bytes: int
+    file_bytes: int
     answer: bytearray
     filled_bytes: int
     refused: bool
@@ -84,35 +90,40 @@ def send(sock: socket.socket, file: int, size_bytes: int) -> Moved | None:
 def exchange(
     sock: socket.socket,
     request: bytes,
-    file: int | None,
+    path: str,
     file_bytes: int,
     body: memoryview,
     *,
     send_timeout_s: float,
     receive_timeout_s: float,
-) -> Exchanged | None:
-    """Send a request, and the next `file_bytes` of a file if there is one, and receive the answer; `is_plain` has said that it can, and for a
-    file, `sends`. If it is an object of as many bytes as `body` has room for, they come into that; nothing else does. Each timeout is for each wait.
-
-    None, with all but the file sent, and nothing received, if this file cannot be sent so.
+) -> Exchanged:
+    """Send a request, and the file at `path` unless that is empty, if it is one of `file_bytes`, and receive the answer; `is_plain` has said that
+    it can, and for a file, `sends`. If it is an object of as many bytes as `body` has room for, they come into that; nothing else does. Each timeout
+    is for each wait.
     """
     if _exchange is None:
         raise AssertionError("is_plain() said no")
     answer = bytearray(_ANSWER_BYTES)
-    sent_bytes, answer_bytes, filled_bytes, refused, socket_error, file_error = _exchange(
+    request_bytes, sent_bytes, answer_bytes, filled_bytes, refused, socket_error, file_error = _exchange(
         sock.fileno(),
         request,
-        -1 if file is None else file,
+        path,
         file_bytes,
         answer,
         body,
         _ms(send_timeout_s),
         _ms(receive_timeout_s),
     )
-    if file_error in _CANNOT and not sent_bytes:
-        return None
     del answer[answer_bytes:]
-    return Exchanged(sent_bytes, answer, filled_bytes, bool(refused), _socket_error(socket_error), _error(file_error))
+    return Exchanged(
+        request_bytes,
+        sent_bytes,
+        answer,
+        filled_bytes,
+        bool(refused),
+        _socket_error(socket_error),
+        _error(file_error),
+    )
 
 
 def is_quiet(sock: socket.socket) -> bool:
