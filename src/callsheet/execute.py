@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from dataclasses import dataclass, replace
-from queue import Empty, SimpleQueue
 
 from callsheet import again, folders, system
 from callsheet.action import Action, Op, Outcome
@@ -29,6 +29,7 @@ from callsheet.site import Site
 OnMoved = Callable[[Moved], None]
 OnOutcome = Callable[[Outcome], None]
 
+_LOOKED_EVERY_S = 0.02
 _TOLD_EVERY_S = 0.1
 _BATCH_IMAGES = 32
 _BATCH_BYTES = 8 << 20
@@ -60,10 +61,10 @@ def execute(
     total_bytes = sum(action.transferred_bytes for action in actions)
     failed, told_s = 0, 0.0
     try:
-        for number, outcome in line.finished(stop):
-            if outcome is not None:
-                outcomes[number] = outcome
-                recorder.outcome(number, outcome)
+        for some in line.finished(stop):
+            outcomes |= some
+            recorder.outcomes(some)
+            for outcome in some.values():
                 on_outcome(outcome)
                 failed += outcome.problem is not None
             if system.monotonic() - told_s > _TOLD_EVERY_S or len(outcomes) == len(actions):
@@ -85,7 +86,7 @@ class _Line:
         self._waiting = iter(groups)
         self._lock = threading.Lock()
         self._halted = threading.Event()
-        self._done: SimpleQueue[tuple[list[int], list[Outcome]]] = SimpleQueue()
+        self._done: deque[tuple[list[int], list[Outcome]]] = deque()
         self._jobs = [executor.submit(self._work) for _ in range(min(at_once, len(groups)))]
 
     def notes(self) -> tuple[str, ...]:
@@ -102,20 +103,21 @@ class _Line:
                 group = next(self._waiting, None)
             if group is None:
                 return
-            self._done.put((group, _carried_out(self._site, [self._actions[number] for number in group])))
+            self._done.append((group, _carried_out(self._site, [self._actions[number] for number in group])))
 
-    def finished(self, stop: Stop) -> Iterator[tuple[int, Outcome | None]]:
-        """Each action's number and outcome as it is known, until all jobs have ended; (-1, None) now and then while there is none."""
-        while True:
-            ended = all(job.done() for job in self._jobs)
-            try:
-                group, outcomes = self._done.get(timeout=0 if ended else _TOLD_EVERY_S)
-            except Empty:
-                if ended:
-                    break
-                yield -1, None
-            else:
-                yield from zip(group, outcomes, strict=True)
+    def finished(self, stop: Stop) -> Iterator[dict[int, Outcome]]:
+        """What actions came to, by their numbers: those that have ended since the last time, which may be none, until all jobs have ended.
+
+        Who waited for each of them would be woken for each, and keep those who work from Python's lock.
+        """
+        ended = False
+        while not ended:
+            ended = not wait(self._jobs, _LOOKED_EVERY_S).not_done
+            some: dict[int, Outcome] = {}
+            while self._done:
+                group, outcomes = self._done.popleft()
+                some.update(zip(group, outcomes, strict=True))
+            yield some
             if stop():
                 self.halt()
         for job in self._jobs:
@@ -155,13 +157,13 @@ class _Cluster:
     def notes(self) -> tuple[str, ...]:
         return tuple(self._notes)
 
-    def finished(self, stop: Stop) -> Iterator[tuple[int, Outcome]]:
-        """Each action's number and outcome as it is known. Of what is begun when `stop` says so, all; of the rest none."""
+    def finished(self, stop: Stop) -> Iterator[dict[int, Outcome]]:
+        """What the actions of a task came to, by their numbers, as it is known. Of what is begun when `stop` says so, all; of the rest none."""
         for result in each(self._cluster, _on_worker, self._site, self._tasks, len(self._tasks), _lost, stop):
             self._notes |= dict.fromkeys(result.notes)
             done = [outcome.action for outcome in result.outcomes if outcome.problem is None]
             self._site.meter.count(sum(action.transferred_bytes for action in done))
-            yield from zip(result.numbers, result.outcomes, strict=True)
+            yield dict(zip(result.numbers, result.outcomes, strict=True))
 
 
 def _on_worker(site: Site, task: _Task) -> _Result:

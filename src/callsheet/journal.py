@@ -38,21 +38,21 @@ class Recorder:
         self.failure: LocalError | None = None
         self._descriptor = files.create_durably(path, map(_line, lines))
 
-    def outcome(self, number: int, outcome: Outcome) -> None:
-        """What came of a step. It survives a crash of this process from here on, and one of the machine from `end` on."""
-        self._write({"n": number, **planfile.outcome_as_dict(outcome)})
+    def outcomes(self, some: Mapping[int, Outcome]) -> None:
+        """What came of steps, by their numbers. It survives a crash of this process from here on, and one of the machine from `end` on."""
+        self._write({"n": number, **planfile.outcome_as_dict(outcome)} for number, outcome in some.items())
 
     def end(self, moment: datetime) -> None:
         """The run is over."""
-        self._write({"ended": moment.isoformat()})
+        self._write([{"ended": moment.isoformat()}])
         with suppress(OSError):
             system.fsync(self._descriptor)
 
-    def _write(self, line: Mapping[str, Any]) -> None:
+    def _write(self, lines: Iterable[Mapping[str, Any]]) -> None:
         if self.failure is not None:
             return  # after a line that was cut short, another would make no sense
         try:
-            system.write_all(self._descriptor, _line(line))
+            system.write_all(self._descriptor, b"".join(map(_line, lines)))
         except OSError as error:
             self.failure = local.failed("write", self._path, error)
 
