@@ -288,8 +288,8 @@ _EVIDENCES: Mapping[str | None, Evidence] = {evidence.value: evidence for eviden
 
 def _md5(text: str | None) -> str | None:
     """`text` if it is an MD5; None for anything else (placeholders occur), which is then unknown."""
-    if text is None:
-        return None
+    if text is None or _MD5.fullmatch(text):
+        return text
     lowered = text.lower()
     return lowered if _MD5.fullmatch(lowered) else None
 
@@ -299,17 +299,26 @@ def _time(text: object, *, strict_in: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(str(text))
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return _moment(str(text))
     except (ValueError, OverflowError) as error:
         if strict_in is None:
             return None
         raise ManifestError(f"{strict_in} {text!r} is not an ISO 8601 time", hint=MEND) from error
 
 
+@lru_cache(maxsize=1024)  # one for all images that were looked at, or uploaded, together
+def _moment(text: str) -> datetime:
+    """`ValueError` or `OverflowError` if it is none."""
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 def _stamp(moment: datetime | None) -> str | None:
     """UTC without zone, six decimals."""
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="microseconds")[:-_ZONE]
+    if moment is None:
+        return None
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="microseconds")[:-_ZONE]
 
 
 def _encode_entry(entry: Entry) -> dict[str, Any]:

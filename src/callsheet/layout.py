@@ -149,8 +149,8 @@ class Layout:
 
     def key_prefix(self, actor_name: str = "") -> str:
         """What the keys of an actor's images (or of all actors') start with; ends in a slash unless it is empty."""
-        parts = [part for part in (self.prefix, actor_name) if part]
-        return "".join(f"{part}/" for part in parts)
+        start = f"{self.prefix}/" if self.prefix else ""
+        return f"{start}{actor_name}/" if actor_name else start
 
     def location(self, actor_name: str, filename: str) -> Location:
         return Location(self.bucket, self.key_prefix(actor_name) + filename)

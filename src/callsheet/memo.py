@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from hashlib import sha256
 from operator import attrgetter
@@ -37,6 +37,7 @@ RESTS_ON = (
 
 _UNIQUE_BYTES = 16
 _DESCRIBED = attrgetter("etag", "size_bytes", "last_modified")
+_COUNTED = attrgetter(*(field.name for field in fields(Counts)))
 
 
 class Records(NamedTuple):
@@ -122,7 +123,7 @@ class Memos:
     def keep(self, stem: str, look: Look, memo: Memo) -> None:
         """Remember what a look came to."""
         recorded = memo.local_recorded, memo.remote_recorded
-        kept = {"here": look.here, "there": look.there, "counts": astuple(memo.counts), "recorded": recorded}
+        kept = {"here": look.here, "there": look.there, "counts": _COUNTED(memo.counts), "recorded": recorded}
         with suppress(LocalError):
             files.jot(self._path(stem), orjson.dumps({**kept, "changes": memo.changes}))
 

@@ -136,7 +136,7 @@ class Store:
 
         Another manifest may be there by now; whether it records the same hashes is for `settled_for`.
         """
-        return self._stamp(stem)[1]
+        return _stamp(self.settled(stem))[1]
 
     def settled(self, stem: str) -> bytes:
         """What `settled_ns` and `settled_for` are told by, as it is on disk; empty if there is nothing."""
@@ -151,10 +151,12 @@ class Store:
             return frozenset(local.names_in(os.path.join(self._root, self._where.hashed_dir)))
         return frozenset()
 
-    def settled_for(self, stem: str, manifest: Manifest) -> int:
-        """A time (ns since the epoch) after which every hash was taken or confirmed that this manifest records of files; 0: never."""
-        digest, moment_ns = self._stamp(stem)
-        return moment_ns if digest == _digest_of_hashes(manifest) else 0
+    @staticmethod
+    def settled_for(settled: bytes, manifest: Manifest) -> int:
+        """A time (ns since the epoch) after which every hash was taken or confirmed that this manifest records of files; 0: never. `settled`
+        is what `settled` told of its actor."""
+        digest, moment_ns = _stamp(settled)
+        return moment_ns if digest and digest == _digest_of_hashes(manifest) else 0
 
     def set_settled(self, stem: str, manifest: Manifest, moment_ns: int) -> None:
         """Remember that every hash that the manifest records of files was taken or confirmed after `moment_ns`.
@@ -165,14 +167,15 @@ class Store:
             path = os.path.join(self._root, self._where.hashed_stamp(stem))
             files.jot(path, f"{_digest_of_hashes(manifest)} {moment_ns}\n".encode())
 
-    def _stamp(self, stem: str) -> tuple[str, int]:
-        """The digest of hashes, and since when they are settled; 0 if that is not known, or was cut short."""
-        found = _STAMP.fullmatch(self.settled(stem))
-        return (found[1].decode(), int(found[2])) if found else ("", 0)
-
     def sweep(self, now: datetime) -> None:
         """Remove what killed writers left behind."""
         files.sweep_temporaries(self.folder, now)
+
+
+def _stamp(settled: bytes) -> tuple[str, int]:
+    """The digest of hashes, and since when they are settled; 0 if that is not known, or was cut short."""
+    found = _STAMP.fullmatch(settled)
+    return (found[1].decode(), int(found[2])) if found else ("", 0)
 
 
 def _digest_of_hashes(manifest: Manifest) -> str:

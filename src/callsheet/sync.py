@@ -295,7 +295,7 @@ def _look(run: Run, task: Task) -> Held | Outcome:
         if known is not None:
             return known
     before = _claimed(run, actor, raw)
-    sighting = observer.look(before, looked, listing, run.store.settled_for(actor.stem, before))
+    sighting = observer.look(before, looked, listing, run.store.settled_for(records.settled, before))
     after, losses = _reconciled(run, actor, before, sighting)
     if task.removed:
         losses = _surprising(task.removed, before, after, losses)
@@ -330,10 +330,11 @@ def _remember(run: Run, held: Held, manifest: Manifest, *, written: bool) -> Non
     """Keep what the look came to, of which there is nothing to tell, if the manifest now says just what was seen."""
     actor, (folder, legacy), scan = held.task.actor, held.sighting.looked, held.sighting.scan
     raw = codec.dump_json(manifest.source) if written else held.raw
-    settled_ns = run.store.settled_for(actor.stem, manifest)
+    settled = run.store.settled(actor.stem)
+    settled_ns = run.store.settled_for(settled, manifest)
     if raw is None or not memo.settled(manifest, actor, run.where, scan, held.listing, settled_ns):
         return
-    if look := run.memos.look(actor, raw, folder, legacy, held.listing, run.store.settled(actor.stem)):
+    if look := run.memos.look(actor, raw, folder, legacy, held.listing, settled):
         run.memos.keep(actor.stem, look, memo.memo_of(manifest))
 
 

@@ -43,7 +43,8 @@ class Reader:
     def local(self, on_disk: Mapping[str, Found]) -> Iterator[Finding]:
         """The files that have the recorded size and time, hashed."""
         known = [entry for entry in self.manifest.entries if _is_still(entry, on_disk.get(entry.filename))]
-        settled_ns = self.scope.run.store.settled_for(self.actor.stem, self.manifest)
+        store = self.scope.run.store
+        settled_ns = store.settled_for(store.settled(self.actor.stem), self.manifest)
         for start in range(0, len(known), _BATCH_FILES):
             batch = known[start : start + _BATCH_FILES]
             paths = [self.scope.path(self.scope.where.image(self.actor.name, entry.filename)) for entry in batch]
