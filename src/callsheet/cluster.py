@@ -6,6 +6,7 @@ raises ends here as an error of ours.
 
 from __future__ import annotations
 
+import logging
 import pickle
 import platform
 from collections.abc import Callable, Iterator
@@ -97,8 +98,22 @@ def connected(address: str) -> Iterator[Cluster]:
             _check(client, address)
         yield Cluster(client)
     finally:
-        with suppress(Exception):  # it is over, whether or not the scheduler hears of it
+        with (
+            suppress(Exception),
+            _unlogged("tornado.application"),
+        ):  # it is over, whether or not the scheduler hears of it
             client.close(timeout=_CLOSE_S)
+
+
+@contextmanager
+def _unlogged(name: str) -> Iterator[None]:
+    """What a logger tells meanwhile is left out: with each answer that is still waited for when a connection is closed comes a traceback."""
+    logger = logging.getLogger(name)
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def _check(client: Client, address: str) -> None:

@@ -392,7 +392,7 @@ MUTANTS = (
     Mutant(
         "hashes of another manifest are taken to be settled",
         "store.py",
-        old="        return moment_ns if digest == _digest_of_hashes(manifest) else 0\n",
+        old="        return moment_ns if digest and digest == _digest_of_hashes(manifest) else 0\n",
         new="        return moment_ns\n",
         breaks="4",
         killer="tests/shell/test_real_trees.py::test_an_older_manifest_that_came_back_is_not_vouched_for_by_newer_hashes",

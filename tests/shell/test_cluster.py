@@ -52,6 +52,7 @@ from twins import (
 ACTORS = 24
 LOOPBACK = {"protocol": "tcp", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
 NOBODY = "tcp://127.0.0.1:1"
+_ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,11 @@ class Workers:
         if len(self.client.nthreads()) < 2:
             self.cluster.scale(len(self.cluster.worker_spec) + 1)
             self.client.wait_for_workers(2, timeout=30)
-        return sorted(self.client.run(os.getpid).values())
+        for _ in range(_ATTEMPTS):
+            with suppress(OSError):  # one was going just then
+                return sorted(self.client.run(os.getpid).values())
+            time.sleep(0.5)
+        raise AssertionError("the workers keep going away")
 
 
 @pytest.fixture(scope="module")
