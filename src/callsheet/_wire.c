@@ -69,7 +69,6 @@ static int wait_for(struct moving *m, short events)
         return errno;
     }
     if (ready > 0) {
-        m->waited_ms = 0;
         return 0;
     }
     if (m->timeout_ms < 0) {
@@ -79,13 +78,20 @@ static int wait_for(struct moving *m, short events)
     return m->waited_ms < m->timeout_ms ? EINTR : ETIMEDOUT;
 }
 
+/* So many bytes more have moved: it is waited for anew. */
+static void moves_on(struct moving *m, ssize_t bytes)
+{
+    m->moved += bytes;
+    m->waited_ms = 0;
+}
+
 /* Receives until `size` bytes are there, something goes wrong, or a signal comes (EINTR). */
 static void receive_body(struct moving *m)
 {
     while (m->moved < m->size && !m->socket_error && !m->ended) {
         ssize_t got = recv(m->socket, m->memory + m->moved, (size_t)(m->size - m->moved), MSG_DONTWAIT);
         if (got > 0) {
-            m->moved += got;
+            moves_on(m, got);
         } else if (got == 0) {
             m->ended = 1;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -104,7 +110,7 @@ static void send_body(struct moving *m)
         int64_t left = m->size - m->moved;
         ssize_t sent = sendfile(m->socket, m->file, NULL, left < MOST_SENT_BYTES ? (size_t)left : MOST_SENT_BYTES);
         if (sent > 0) {
-            m->moved += sent;
+            moves_on(m, sent);
         } else if (sent == 0) {
             m->ended = 1;
         } else if (errno == EAGAIN) {
@@ -195,7 +201,7 @@ static void send_memory(struct moving *m, int flags)
     while (m->moved < m->size && !m->socket_error) {
         ssize_t sent = send(m->socket, m->memory + m->moved, (size_t)(m->size - m->moved), MSG_DONTWAIT | MSG_NOSIGNAL | flags);
         if (sent >= 0) {
-            m->moved += sent;
+            moves_on(m, sent);
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             m->socket_error = wait_for(m, POLLOUT);
         } else {
@@ -274,7 +280,7 @@ static void receive_answer(struct exchange *x)
             continue;
         }
         a->ended = got == 0;
-        a->moved += got;
+        moves_on(a, got);
         int64_t end = end_of_head(a->memory, a->moved), come = a->moved - end;
         x->answered = end != 0;
         if (end > 0 && b->size > 0 && come <= b->size && brings(a->memory, end, b->size)) {
@@ -364,9 +370,9 @@ PyDoc_STRVAR(exchange_doc,
              "a file, `path` is empty. The answer is received into `answer` until its lines have come, up to the empty one. If they announce\n"
              "as many bytes as `body` has room for, of an object, those go there, all of them. What else came at once is in `answer`.\n\n"
              "Returns (sent bytes of the request, of the file, bytes in answer, bytes in body, refused, socket_error, file_error). The errors are\n"
-             "errnos, or 0. `refused` is 1 if the other side did not take the whole request, and may have said why. A path at which there is no regular\n"
-             "file of that size is EINVAL, with nothing sent. Fewer bytes of the file without an error: it ended, and nothing was received. A\n"
-             "wait of more than the timeout for a byte to go or come is ETIMEDOUT.");
+             "errnos, or 0. `refused` is 1 if the other side did not take the whole request, and may have said why. A file that cannot be opened, or is no\n"
+             "regular one of that size (EINVAL), is a file_error with nothing sent; one that cannot be sent so, with all of the request. Fewer bytes of\n"
+             "the file without an error: it ended, and nothing was received. A wait of more than the timeout for a byte to go or come is ETIMEDOUT.");
 
 static PyObject *exchange(PyObject *Py_UNUSED(module), PyObject *arguments)
 {

@@ -98,22 +98,24 @@ def connected(address: str) -> Iterator[Cluster]:
             _check(client, address)
         yield Cluster(client)
     finally:
-        with (
-            suppress(Exception),
-            _unlogged("tornado.application"),
-        ):  # it is over, whether or not the scheduler hears of it
+        # It is over, whether or not the scheduler hears of it.
+        with suppress(Exception), _without_tracebacks():
             client.close(timeout=_CLOSE_S)
 
 
 @contextmanager
-def _unlogged(name: str) -> Iterator[None]:
-    """What a logger tells meanwhile is left out: with each answer that is still waited for when a connection is closed comes a traceback."""
-    logger = logging.getLogger(name)
-    before, logger.disabled = logger.disabled, True
+def _without_tracebacks() -> Iterator[None]:
+    """Each answer that is still waited for when a connection is closed may be logged, with a traceback: not meanwhile."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return record.exc_info is None or not isinstance(record.exc_info[1], OSError)
+
+    logger = logging.getLogger("tornado.application")
+    logger.addFilter(is_other)
     try:
         yield
     finally:
-        logger.disabled = before
+        logger.removeFilter(is_other)
 
 
 def _check(client: Client, address: str) -> None:

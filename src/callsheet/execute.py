@@ -110,7 +110,7 @@ class _Line:
 
         Who waited for each of them would be woken for each, and keep those who work from Python's lock.
         """
-        ended = False
+        ended = not self._jobs
         while not ended:
             ended = not wait(self._jobs, _LOOKED_EVERY_S).not_done
             some: dict[int, Outcome] = {}

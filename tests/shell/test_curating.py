@@ -9,6 +9,7 @@ from callsheet.errors import CallsheetError, Collision, ObjectChanged, UnknownIm
 from callsheet.layout import PROMPT_METADATA
 from callsheet.library import Library
 from callsheet.model import Entry
+from callsheet.report import Moved
 from factory import Tree
 
 ACTOR = "0000_x"
@@ -62,6 +63,14 @@ def test_an_empty_prompt_takes_the_prompt_away_and_no_legacy_file_brings_it_back
     assert said(library) == {NAMES[0]: (None, "")}
     take_back(library, run)
     assert said(library) == {NAMES[0]: (None, "a face")}
+
+
+def test_to_take_marks_back_moves_nothing_and_tells_of_no_move(library: Library) -> None:
+    library.mark(ACTOR, NAMES[0], good=True)
+    moved = list[Moved]()
+    library.apply(library.plan_undo(), on_moved=moved.append)
+    assert moved == []
+    assert said(library)[NAMES[0]] == (None, None)
 
 
 def test_a_check_sees_each_image_as_it_is_and_can_refuse_all(tree: Tree, library: Library) -> None:

@@ -70,6 +70,11 @@ class Straight:
         self._location = location
         self._file: BinaryIO | None = None
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it may go with its request."""
+        return 0 < self.size_bytes <= BLOCK_BYTES
+
     def __enter__(self) -> Self:
         return self
 
@@ -117,10 +122,15 @@ class Straight:
 
 
 @contextlib.contextmanager
-def sendable(body: bytes | Source | None, location: Location) -> Iterator[Iterable[bytes | memoryview] | None]:
-    """The body in pieces to be sent, in constant memory. What is to be read, and can be at once, is read before anything is sent."""
+def sendable(
+    body: bytes | Source | None, location: Location, *, plain: bool
+) -> Iterator[Iterable[bytes | memoryview] | None]:
+    """The body in pieces to be sent, in constant memory. What is to be read, and can be at once, is read before anything is sent. `plain`: there
+    is no TLS on the way, so that a file may go with its request, which opens it; others are opened now."""
     if isinstance(body, Source) and body.path:
         with Straight(body, location) as straight:
+            if not (plain and straight.is_small):
+                straight.open()
             yield straight
         return
     if isinstance(body, Source) and body.size_bytes > BLOCK_BYTES:

@@ -139,7 +139,8 @@ class Session:
         if keys is not None:
             headers = signed(request.method, path, query, headers, keys=keys, region=region, at=_now())
         timeout_s = READ_TIMEOUT_S if host in self._met else FIRST_READ_TIMEOUT_S
-        with bodies.sendable(request.body, Location(request.bucket, request.key)) as body:
+        plain = base.startswith("http://")
+        with bodies.sendable(request.body, Location(request.bucket, request.key), plain=plain) as body:
             answer = self._transport.exchange(
                 request.method,
                 base,

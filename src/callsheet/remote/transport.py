@@ -20,7 +20,7 @@ from urllib3 import exceptions as u3
 from urllib3.connection import HTTPConnection
 
 from callsheet.remote import wire
-from callsheet.remote.bodies import BLOCK_BYTES, Straight
+from callsheet.remote.bodies import Straight
 from callsheet.remote.dial import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Route
 from callsheet.remote.reply import NO_MEMORY, Begun, Reply, receive
 
@@ -202,7 +202,7 @@ def _answered(
     read_timeout_s: float,
 ) -> Reply:
     """The answer to a request, of which status and headers have come."""
-    straight = body if isinstance(body, Straight) and wire.sends(sock) and 0 < body.size_bytes <= BLOCK_BYTES else None
+    straight = body if isinstance(body, Straight) and wire.sends(sock) and body.is_small else None
     if wire.is_plain(sock) and (body is None or straight is not None):
         done = wire.exchange(
             sock,
