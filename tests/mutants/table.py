@@ -115,12 +115,15 @@ MUTANTS = (
         old="    told = system.write_durably([(one.draft.open_descriptor, one.data, one.mtime_ns) for one in fresh])\n",
         new=(
             "    told: list[OSError | None] = [None for _ in fresh]\n"
-            "    for one in fresh:\n"
-            "        system.write_all(one.draft.open_descriptor, one.data)\n"
-            "        system.utime(one.draft.open_descriptor, ns=(one.mtime_ns, one.mtime_ns))\n"
+            "    for number, one in enumerate(fresh):\n"
+            "        try:\n"
+            "            system.write_all(one.draft.open_descriptor, one.data)\n"
+            "            system.utime(one.draft.open_descriptor, ns=(one.mtime_ns, one.mtime_ns))\n"
+            "        except OSError as error:\n"
+            "            told[number] = error\n"
         ),
         breaks="1",
-        killer="seeds 0-199",
+        killer="seeds 1000-1099",
     ),
     Mutant(
         "the names of what was pulled are not flushed",
