@@ -1,7 +1,7 @@
 """Requests and their answers over plain sockets, bodies from files and into memory, each in one go and without the GIL.
 
 The C extension `_wire` does it; an install without it, or a connection with TLS, passes bytes through Python. Rules of this module:
-it speaks of descriptors and of `OSError`, and says what was moved even if not all was.
+it speaks of sockets, files and `OSError`, and says what was moved even if not all was.
 """
 
 from __future__ import annotations
